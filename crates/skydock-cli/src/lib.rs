@@ -1,1 +1,12 @@
-//! Placeholder while the dependencies build.
+//! The rooms of the program `skydock`: a client, and one verb in each of the others.
+
+pub mod call;
+pub mod client;
+pub mod config;
+pub mod demo;
+mod progress;
+pub mod schema;
+mod screen;
+mod usage;
+
+pub use usage::{Usage, report};

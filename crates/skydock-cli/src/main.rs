@@ -1,1 +1,31 @@
-fn main() {}
+//! The program `skydock`: a table of contents of its verbs.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use skydock_cli::{call, config, demo, report};
+
+/// Dock MCP servers anywhere, and talk to them.
+#[derive(Debug, Parser)]
+#[command(name = "skydock", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Demo(demo::Args),
+    Call(call::Args),
+    Config(config::Args),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome = match Cli::parse().verb {
+        Verb::Demo(args) => demo::run(args).await,
+        Verb::Call(args) => call::run(args).await,
+        Verb::Config(args) => config::run(&args).map(|()| ExitCode::SUCCESS),
+    };
+    outcome.unwrap_or_else(|error| report(&error))
+}

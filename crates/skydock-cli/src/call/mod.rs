@@ -1,0 +1,249 @@
+//! The verb `call`: what a server offers, or one call of what it offers.
+
+mod answer;
+mod arguments;
+mod connection;
+mod desk;
+mod listing;
+mod suggest;
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::{Context, Result};
+use rmcp::model::{CallToolRequestParams, GetPromptRequestParams, ReadResourceRequestParams};
+use serde_json::{Map, Value};
+
+pub(crate) use self::answer::write_json;
+pub use self::connection::Connection;
+use self::{arguments::Signature, desk::Desk};
+use crate::{
+    client::{Client, Loopback, Target},
+    screen,
+    usage::Usage,
+};
+
+/// List what an MCP server offers, or call one of its tools
+///
+/// TARGET is a URL (http://127.0.0.1:8000 means http://127.0.0.1:8000/mcp) or a command line in one word.
+/// Without TOOL, the tools, resources, templates and prompts are listed.
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "skydock call [OPTIONS] TARGET [TOOL] [KEY=VALUE]...\n       \
+                      skydock call [OPTIONS] --stdio COMMAND [TOOL] [KEY=VALUE]...",
+    after_help = "Examples:\n  \
+        skydock call http://127.0.0.1:8000/mcp\n  \
+        skydock call http://127.0.0.1:8000/mcp list-functions runtime=nodejs18.x\n  \
+        skydock call 'uvx mcp-server-git --repository .' git_status repo_path=.\n  \
+        skydock call --stdio pizza order-pizza --json @order.json --answer address='Main St 1'"
+)]
+pub struct Args {
+    /// The target, the tool, and its arguments
+    #[arg(value_name = "TARGET [TOOL] [KEY=VALUE]")]
+    words: Vec<String>,
+    /// Start this command line as the server, in place of TARGET
+    #[arg(long, value_name = "COMMAND")]
+    stdio: Option<String>,
+    /// The arguments as a JSON object, from a file (@FILE) or from stdin (-)
+    #[arg(long, value_name = "JSON")]
+    json: Option<String>,
+    /// Get this prompt instead of calling a tool
+    #[arg(long, value_name = "NAME", conflicts_with = "resource")]
+    prompt: Option<String>,
+    /// Read this resource instead of calling a tool
+    #[arg(long, value_name = "URI", conflicts_with = "json")]
+    resource: Option<String>,
+    /// Answer a question that the server asks meanwhile (repeatable)
+    #[arg(long = "answer", value_name = "KEY=VALUE")]
+    answers: Vec<String>,
+    /// Send the arguments as they are, whatever the tool's schema says
+    #[arg(long)]
+    no_check: bool,
+    /// Print the answer as JSON
+    #[arg(long)]
+    json_output: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// What is wanted of the server.
+enum Wish {
+    Catalog,
+    Tool(String),
+    Prompt(String),
+    Resource(String),
+}
+
+/// Connects, does what is wanted, and says goodbye.
+///
+/// # Errors
+/// [`Usage`] with every fault of the words; else what happened on the way.
+pub async fn run(args: Args) -> Result<ExitCode> {
+    let mut faults = Vec::new();
+    let (target, wish, words) = args.read(&mut faults);
+    let setup = args.connection.setup(&mut faults);
+    let json = args
+        .json
+        .as_deref()
+        .map(arguments::read_json)
+        .transpose()
+        .unwrap_or_else(|fault| {
+            faults.push(fault);
+            None
+        });
+    if json.is_some() && !words.is_empty() {
+        faults.push("give the arguments as key=value or as --json, not both".to_owned());
+    }
+    let desk = Arc::new(Desk::new(&args.answers, &mut faults));
+    Usage::check(faults)?;
+    let target = target.context("no target")?;
+    let browser = Loopback::bind(|page| {
+        screen::note(&format!(
+            "The server wants you to log in. Open this page in a browser:\n  {page}"
+        ));
+    })
+    .await
+    .context("cannot listen on loopback for a login")?;
+    let talk = async {
+        let client = Client::connect(&target, &setup, Arc::clone(&desk) as _, Arc::new(browser)).await?;
+        let outcome = args.grant(&client, wish, &words, json).await;
+        desk.finish();
+        client.close().await;
+        outcome
+    };
+    tokio::select! {
+        outcome = talk => outcome,
+        signal = tokio::signal::ctrl_c() => {
+            signal.context("cannot listen for Ctrl-C")?;
+            anyhow::bail!("interrupted")
+        }
+    }
+}
+
+impl Args {
+    /// Tells target, wish and arguments apart.
+    fn read(&self, faults: &mut Vec<String>) -> (Option<Target>, Wish, Vec<String>) {
+        let mut words = self.words.iter();
+        let target = match &self.stdio {
+            Some(command) => Some(Target::command(command)),
+            None => words.next().map(|word| Target::parse(word)),
+        };
+        let target = match target {
+            Some(Ok(target)) => Some(target),
+            Some(Err(error)) => {
+                faults.push(error.to_string());
+                None
+            }
+            None => {
+                faults.push("no target: give a URL or a command line (skydock call --help)".to_owned());
+                None
+            }
+        };
+        let wish = match (&self.prompt, &self.resource) {
+            (Some(name), _) => Wish::Prompt(name.clone()),
+            (None, Some(uri)) => Wish::Resource(uri.clone()),
+            (None, None) => words
+                .next()
+                .map_or(Wish::Catalog, |name| Wish::Tool(name.clone())),
+        };
+        if let Wish::Tool(name) = &wish
+            && name.contains('=')
+        {
+            faults.push(format!("{name:?} stands where the tool's name belongs"));
+        }
+        let words: Vec<_> = words.cloned().collect();
+        match wish {
+            Wish::Catalog if self.json.is_some() => faults.push("--json needs a tool to call".to_owned()),
+            Wish::Resource(_) if !words.is_empty() => {
+                faults.push(format!("a resource takes no arguments, but {words:?} are given"));
+            }
+            _ => {}
+        }
+        (target, wish, words)
+    }
+
+    async fn grant(
+        &self,
+        client: &Client,
+        wish: Wish,
+        words: &[String],
+        json: Option<Map<String, Value>>,
+    ) -> Result<ExitCode> {
+        let mut out = anstream::stdout();
+        match wish {
+            Wish::Catalog => {
+                let catalog = client.catalog().await?;
+                if self.json_output {
+                    write_json(&mut out, &catalog)?;
+                } else {
+                    listing::write(&mut out, client, &catalog)?;
+                }
+            }
+            Wish::Tool(name) => return self.call(client, name, words, json).await,
+            Wish::Prompt(name) => {
+                let prompts = client.prompts().await?;
+                let names: Vec<_> = prompts.iter().map(|prompt| prompt.name.as_str()).collect();
+                let prompt = prompts.iter().find(|prompt| prompt.name == name);
+                let prompt = prompt.ok_or_else(|| Usage::new(suggest::unknown("prompt", &name, &names)))?;
+                let arguments = self.arguments(&Signature::of_prompt(prompt), words, json)?;
+                let params = GetPromptRequestParams::new(name).with_arguments(arguments);
+                let result = client.get_prompt(params).await?;
+                if self.json_output {
+                    write_json(&mut out, &result)?;
+                } else {
+                    answer::write_prompt(&mut out, &result)?;
+                }
+            }
+            Wish::Resource(uri) => {
+                let result = client.read_resource(ReadResourceRequestParams::new(uri)).await?;
+                if self.json_output {
+                    write_json(&mut out, &result)?;
+                } else {
+                    answer::write_resource(&mut out, &result)?;
+                }
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn call(
+        &self,
+        client: &Client,
+        name: String,
+        words: &[String],
+        json: Option<Map<String, Value>>,
+    ) -> Result<ExitCode> {
+        let tools = client.tools().await?;
+        let names: Vec<_> = tools.iter().map(|tool| &*tool.name).collect();
+        let tool = tools.iter().find(|tool| tool.name == name);
+        let tool = tool.ok_or_else(|| Usage::new(suggest::unknown("tool", &name, &names)))?;
+        let arguments = self.arguments(&Signature::of_tool(tool), words, json)?;
+        let params = CallToolRequestParams::new(name).with_arguments(arguments);
+        let result = client.call_tool(params).await?;
+        let mut out = anstream::stdout();
+        if self.json_output {
+            write_json(&mut out, &result)?;
+        } else {
+            answer::write_tool(&mut out, &result)?;
+        }
+        Ok(if result.is_error == Some(true) {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        })
+    }
+
+    fn arguments(
+        &self,
+        signature: &Signature,
+        words: &[String],
+        json: Option<Map<String, Value>>,
+    ) -> Result<Map<String, Value>, Usage> {
+        let mut faults = Vec::new();
+        let arguments = json.unwrap_or_else(|| signature.read(words, &mut faults));
+        if !self.no_check {
+            signature.check(&arguments, &mut faults);
+        }
+        Usage::check(faults)?;
+        Ok(arguments)
+    }
+}

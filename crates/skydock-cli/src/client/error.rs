@@ -1,0 +1,225 @@
+//! Why a server could not be reached, or would not answer.
+
+use std::{error::Error as StdError, io, time::Duration};
+
+use rmcp::{
+    ServiceError,
+    model::{ErrorData, ProtocolVersion},
+    service::ClientInitializeError,
+    transport::auth::AuthError,
+};
+
+/// Why a server could not be reached, or would not answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The target looks like a URL but is none.
+    #[error("`{url}` is not a URL such as http://127.0.0.1:8000/mcp")]
+    Url {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        #[source]
+        source: <reqwest::Url as std::str::FromStr>::Err,
+    },
+    /// The target is an empty command line, or a quote in it is not closed.
+    #[error("`{text}` is not a command line: give a program and its arguments, and close every quote")]
+    CommandLine {
+        /// What was given.
+        text: String,
+    },
+    /// The program could not be started.
+    #[error("cannot start `{program}`{}", start_hint(program, source))]
+    Start {
+        /// The program.
+        program: String,
+        /// What the operating system says.
+        #[source]
+        source: io::Error,
+    },
+    /// Nothing listens there.
+    #[error("nothing answers at {target}; is the server running, and is the port right?")]
+    Unreachable {
+        /// Where.
+        target: String,
+        /// What the network says.
+        #[source]
+        source: Box<ClientInitializeError>,
+    },
+    /// Something answered, but not as an MCP server does.
+    #[error("{target} does not answer as an MCP server{}", tail(stderr))]
+    NotMcp {
+        /// Where.
+        target: String,
+        /// The last lines a started program wrote to stderr.
+        stderr: String,
+        /// What came instead.
+        #[source]
+        source: Box<ClientInitializeError>,
+    },
+    /// The handshake was not answered in time.
+    #[error("{target} did not answer the handshake within {} s{}", patience.as_secs(), tail(stderr))]
+    Silent {
+        /// Where.
+        target: String,
+        /// How long was waited.
+        patience: Duration,
+        /// The last lines a started program wrote to stderr.
+        stderr: String,
+    },
+    /// The server answered the handshake with an error.
+    #[error("{target} refused the handshake: {} ({})", error.message, error.code.0)]
+    Refused {
+        /// Where.
+        target: String,
+        /// The server's error.
+        error: ErrorData,
+    },
+    /// The two have no protocol revision in common.
+    #[error("{target} speaks {}, not what was asked for; try --era auto", join(offered))]
+    Version {
+        /// Where.
+        target: String,
+        /// The revisions that the server offers.
+        offered: Vec<ProtocolVersion>,
+    },
+    /// The server wants a token, and no login is possible or the one given is not accepted.
+    #[error("{target} wants authorization ({challenge}); {remedy}")]
+    Unauthorized {
+        /// Where.
+        target: String,
+        /// The `WWW-Authenticate` header.
+        challenge: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+    /// The OAuth login failed.
+    #[error("cannot log in to {target}")]
+    Login {
+        /// Where.
+        target: String,
+        /// At which step.
+        #[source]
+        source: Box<AuthError>,
+    },
+    /// The person, or the authorization server, said no.
+    #[error("the authorization server refused: {code}{description}")]
+    LoginRefused {
+        /// The OAuth error code.
+        code: String,
+        /// Its description, with a leading separator.
+        description: String,
+    },
+    /// Nobody came back from the browser.
+    #[error("nobody completed the login within {} s", patience.as_secs())]
+    LoginAbandoned {
+        /// How long was waited.
+        patience: Duration,
+    },
+    /// The way to the authorization page failed.
+    #[error("cannot follow the login to its end")]
+    Browser(#[source] Box<dyn StdError + Send + Sync>),
+    /// The server answered a request with an error.
+    #[error("the server answered {}: {}", error.code.0, error.message)]
+    Answer {
+        /// The server's error.
+        error: ErrorData,
+    },
+    /// The connection broke, or the answer was none.
+    #[error("the request was not answered")]
+    Request(#[source] ServiceError),
+}
+
+impl Error {
+    /// Whether the fault lies in what was asked for, rather than in what happened.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Url { .. } | Self::CommandLine { .. } | Self::Start { .. } | Self::Version { .. }
+        )
+    }
+
+    /// Names what a failed handshake means.
+    pub(super) fn from_handshake(target: &str, stderr: String, source: ClientInitializeError) -> Self {
+        let target = target.to_owned();
+        match deepest(source) {
+            ClientInitializeError::JsonRpcError(error) => Self::Refused { target, error },
+            ClientInitializeError::NoCompatibleProtocolVersion { server_supported, .. } => Self::Version {
+                target,
+                offered: server_supported,
+            },
+            source if is_connect(&source) => Self::Unreachable {
+                target,
+                source: Box::new(source),
+            },
+            source => Self::NotMcp {
+                target,
+                stderr,
+                source: Box::new(source),
+            },
+        }
+    }
+}
+
+impl From<ServiceError> for Error {
+    fn from(source: ServiceError) -> Self {
+        match source {
+            ServiceError::McpError(error) => Self::Answer { error },
+            source => Self::Request(source),
+        }
+    }
+}
+
+/// When both eras failed, the older one's error says what the server is.
+fn deepest(error: ClientInitializeError) -> ClientInitializeError {
+    match error {
+        ClientInitializeError::LegacyFallbackFailed { fallback, .. } => deepest(*fallback),
+        error => error,
+    }
+}
+
+fn is_connect(error: &(dyn StdError + 'static)) -> bool {
+    chain(error).any(|cause| {
+        cause
+            .downcast_ref::<reqwest::Error>()
+            .is_some_and(reqwest::Error::is_connect)
+    })
+}
+
+/// An error and its causes, from the outside in.
+pub(super) fn chain<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |cause: &&'a (dyn StdError + 'static)| {
+        (**cause).source()
+    })
+}
+
+fn start_hint(program: &str, source: &io::Error) -> String {
+    if source.kind() != io::ErrorKind::NotFound {
+        return String::new();
+    }
+    let address = program
+        .split_once(':')
+        .is_some_and(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit()));
+    if address {
+        return format!("; if it is an address, write http://{program}");
+    }
+    "; is it installed and on PATH?".to_owned()
+}
+
+fn tail(stderr: &str) -> String {
+    if stderr.is_empty() {
+        return String::new();
+    }
+    format!("; its last words on stderr were:\n{stderr}")
+}
+
+fn join(versions: &[ProtocolVersion]) -> String {
+    versions
+        .iter()
+        .map(ProtocolVersion::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
+}

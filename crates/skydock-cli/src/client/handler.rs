@@ -1,0 +1,110 @@
+//! rmcp's view of the user: the requests and notifications that a server sends to its client.
+#![expect(
+    deprecated,
+    reason = "SEP-2577 retires sampling, roots and logging; older servers still use them"
+)]
+
+use std::sync::Arc;
+
+use reqwest::Url;
+use rmcp::{
+    ClientHandler, RoleClient,
+    model::{
+        ClientCapabilities, ClientConfig, CreateMessageRequestParams, CreateMessageResult,
+        ElicitRequestParams, ElicitResult, ElicitationCapability, ErrorCode, ErrorData,
+        FormElicitationCapability, Implementation, ListRootsResult, LoggingMessageNotificationParam,
+        ProgressNotificationParam, ProtocolVersion, Root, RootsCapabilities, UrlElicitationCapability,
+    },
+    service::{NotificationContext, RequestContext},
+};
+
+use super::user::User;
+
+/// What the server can ask for, and whom.
+#[derive(Clone)]
+pub struct Handler {
+    config: ClientConfig,
+    roots: Vec<Root>,
+    user: Arc<dyn User>,
+}
+
+impl Handler {
+    pub(super) fn new(version: ProtocolVersion, roots: &[Url], user: Arc<dyn User>) -> Self {
+        let mut capabilities = ClientCapabilities::default();
+        capabilities.elicitation = Some(
+            ElicitationCapability::new()
+                .with_form(FormElicitationCapability::default())
+                .with_url(UrlElicitationCapability::default()),
+        );
+        if !roots.is_empty() {
+            capabilities.roots = Some(RootsCapabilities::default());
+        }
+        let name = Implementation::new("skydock", env!("CARGO_PKG_VERSION")).with_title("Skydock");
+        let config = ClientConfig::new(capabilities, name).with_protocol_version(version);
+        Self {
+            config,
+            roots: roots.iter().map(root).collect(),
+            user,
+        }
+    }
+}
+
+fn root(url: &Url) -> Root {
+    let name = url.path_segments().and_then(|mut segments| segments.next_back());
+    let root = Root::new(url.as_str());
+    match name {
+        Some(name) if !name.is_empty() => root.with_name(name),
+        _ => root,
+    }
+}
+
+impl std::fmt::Debug for Handler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handler")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ClientHandler for Handler {
+    fn get_info(&self) -> ClientConfig {
+        self.config.clone()
+    }
+
+    async fn create_elicitation(
+        &self,
+        question: ElicitRequestParams,
+        _context: RequestContext<RoleClient>,
+    ) -> Result<ElicitResult, ErrorData> {
+        Ok(self.user.answer(&question).await)
+    }
+
+    async fn create_message(
+        &self,
+        _params: CreateMessageRequestParams,
+        _context: RequestContext<RoleClient>,
+    ) -> Result<CreateMessageResult, ErrorData> {
+        Err(ErrorData::new(
+            ErrorCode::METHOD_NOT_FOUND,
+            "this client has no model to sample; it does not declare the sampling capability",
+            None,
+        ))
+    }
+
+    async fn list_roots(&self, _context: RequestContext<RoleClient>) -> Result<ListRootsResult, ErrorData> {
+        Ok(ListRootsResult::new(self.roots.clone()))
+    }
+
+    async fn on_progress(&self, params: ProgressNotificationParam, _: NotificationContext<RoleClient>) {
+        self.user.progress(&params);
+    }
+
+    async fn on_logging_message(
+        &self,
+        params: LoggingMessageNotificationParam,
+        _: NotificationContext<RoleClient>,
+    ) {
+        self.user
+            .log(&format!("{:?}", params.level).to_lowercase(), &params.data);
+    }
+}

@@ -1,0 +1,32 @@
+//! Whom a server may ask while it works, and who is told what happens.
+
+use futures::future::BoxFuture;
+use reqwest::Url;
+use rmcp::model::{ElicitRequestParams, ElicitResult, ProgressNotificationParam};
+use serde_json::Value;
+
+use super::error::Error;
+
+/// The person, or the script, on this side of the connection.
+pub trait User: Send + Sync + 'static {
+    /// Answers a question: a form to fill in, or a page to visit.
+    fn answer<'a>(&'a self, question: &'a ElicitRequestParams) -> BoxFuture<'a, ElicitResult>;
+
+    /// Is told how far a request has come.
+    fn progress(&self, _progress: &ProgressNotificationParam) {}
+
+    /// Is told what the server logs, and at which level.
+    fn log(&self, _level: &str, _data: &Value) {}
+}
+
+/// The way to an authorization server's page and back (RFC 8252: a loopback redirect).
+pub trait Browser: Send + Sync + 'static {
+    /// The redirect URI to register.
+    fn redirect_uri(&self) -> String;
+
+    /// Visits the authorization page and gives the URL that it redirected to.
+    ///
+    /// # Errors
+    /// When nobody came back, or somebody said no.
+    fn visit<'a>(&'a self, page: &'a Url) -> BoxFuture<'a, Result<Url, Error>>;
+}

@@ -1,0 +1,74 @@
+//! What the terminal is like: its width, its colours, and where to say what goes on.
+
+use std::io::{IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+
+/// Columns to use when nobody says how wide the paper is.
+const PIPE_WIDTH: u16 = 80;
+
+/// For headings and names.
+pub(crate) const STRONG: Style = Style::new().bold();
+/// For what may be skipped.
+pub(crate) const FAINT: Style = Style::new().dimmed();
+/// For what is well.
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+/// For what is not.
+pub(crate) const BAD: Style = AnsiColor::Red.on_default();
+
+/// How many columns fit: the terminal's, or 80 in a pipe.
+pub(crate) fn width() -> u16 {
+    if !std::io::stdout().is_terminal() {
+        return PIPE_WIDTH;
+    }
+    terminal_size::terminal_size().map_or(PIPE_WIDTH, |(width, _)| width.0.max(40))
+}
+
+/// Whether somebody can be asked: the questions go to stderr, the answers come from stdin.
+pub(crate) fn is_interactive() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Says a line on stderr.
+pub(crate) fn note(line: &str) {
+    // nobody listens any more: then nobody needs to be told
+    let _ = writeln!(anstream::stderr(), "{line}");
+}
+
+/// Says on stderr what went wrong.
+pub(crate) fn fault(text: &str) {
+    note(&format!("{BAD}error:{BAD:#} {text}"));
+}
+
+/// Breaks text into lines of at most `width` columns; lines that are already there stay.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for paragraph in text.lines() {
+        let mut line = String::new();
+        for word in paragraph.split_whitespace() {
+            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+                lines.push(std::mem::take(&mut line));
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrap;
+
+    #[test]
+    fn long_lines_break_between_words_and_paragraphs_stay() {
+        assert_eq!(wrap("one two three\n\nfour", 8), ["one two", "three", "", "four"]);
+        assert_eq!(
+            wrap("incomprehensibilities ok", 5),
+            ["incomprehensibilities", "ok"]
+        );
+    }
+}

@@ -1,0 +1,88 @@
+//! How the program ends: its exit code, and what it says about a fault.
+
+use std::{fmt, io, process::ExitCode};
+
+use crate::client;
+
+/// What was asked for cannot be done as it was asked: every fault, with its remedy.
+#[derive(Debug)]
+pub struct Usage(Vec<String>);
+
+impl Usage {
+    /// One fault.
+    pub fn new(fault: impl Into<String>) -> Self {
+        Self(vec![fault.into()])
+    }
+
+    /// All faults at once, or none.
+    ///
+    /// # Errors
+    /// The faults, when there are any.
+    pub fn check(faults: Vec<String>) -> Result<(), Self> {
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(Self(faults))
+        }
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Says on stderr what went wrong and gives the exit code: 1 failed while running, 2 usage or environment wrong.
+#[must_use]
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    if error.chain().any(is_closed_pipe) {
+        return ExitCode::SUCCESS;
+    }
+    crate::screen::fault(&sentence(error));
+    let usage = error.is::<Usage>()
+        || error
+            .downcast_ref::<client::Error>()
+            .is_some_and(client::Error::is_usage);
+    if usage {
+        ExitCode::from(2)
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// The reader of our output had enough (`skydock call … | head`): that is no fault.
+fn is_closed_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// The error and its causes; a cause that the text above already tells (as rmcp's errors do) is not told twice.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_is_already_told_is_not_told_twice() {
+        let error = anyhow::anyhow!("port taken")
+            .context("cannot start: port taken")
+            .context("no demo");
+        assert_eq!(sentence(&error), "no demo: cannot start: port taken");
+    }
+}
