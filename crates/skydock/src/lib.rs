@@ -1,1 +1,33 @@
-//! Placeholder while the dependencies build.
+//! Dock an MCP server anywhere: any `rmcp` handler on stdio and on HTTP, guarded, bounded and drained.
+//!
+//! ```no_run
+//! # #[derive(Default)] struct Pizza; impl rmcp::ServerHandler for Pizza {}
+//! #[tokio::main]
+//! async fn main() -> std::process::ExitCode {
+//!     skydock::serve(Pizza::default).await
+//! }
+//! ```
+//!
+//! The words: a [`Host`] runs a handler as a [`Config`] says, which is read from [`Flags`] and the environment.
+//! [`Ask`] asks the user. [`Error`] says why it did not start.
+
+pub mod ask;
+mod config;
+mod error;
+mod guard;
+mod host;
+mod limits;
+mod program;
+mod runtime;
+mod service;
+mod sessions;
+mod telemetry;
+
+pub use self::{
+    ask::{Answer, Ask},
+    config::{Config, Flags, Key, Mode},
+    error::{Error, Fault, Faults},
+    host::{Host, Listening},
+    limits::Limits,
+    program::{serve, serve_with},
+};

@@ -1,0 +1,219 @@
+//! The `ServerHandler` that stands around the author's: whatever a handler does, its caller gets an answer.
+//!
+//! - A panic becomes an error at once, and the server lives.
+//! - A request past its deadline gets a timeout error; the handler is told to stop (`context.ct`) and may wind up.
+//! - A handler whose caller went away is told to stop and may wind up; it is never dropped in mid-change.
+//! - A request from the server to a client that cannot be reached fails at once instead of waiting for ever.
+//! - A question to the user ([`Ask`](crate::Ask)) becomes what the protocol era has for it.
+
+mod handler;
+mod running;
+
+use std::sync::Arc;
+
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler,
+    model::{
+        CallToolResponse, CallToolResult, ContentBlock, InputRequests, InputRequiredResult, InputResponses,
+        JsonObject, ProtocolVersion,
+    },
+    service::RequestContext,
+};
+use tokio_util::task::TaskTracker;
+
+use self::running::{End, Running};
+use crate::{
+    ask::{Ask, Binding, Seal},
+    config::Key,
+    limits::Limits,
+    telemetry,
+};
+
+/// How a request over HTTP came in; it travels in the extensions of the HTTP request. stdio has none.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Visit {
+    /// Whether the client has a session, in which it can be sent requests.
+    pub(crate) session: bool,
+}
+
+/// The author's handler, guarded. Clones share it.
+#[derive(Debug)]
+pub(crate) struct Guard<H>(Arc<Shared<H>>);
+
+#[derive(Debug)]
+struct Shared<H> {
+    handler: Arc<H>,
+    limits: Limits,
+    seal: Seal,
+    running: TaskTracker,
+}
+
+impl<H> Clone for Guard<H> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+/// Why there is no result of the handler's own.
+enum Failure {
+    /// The handler's own protocol error.
+    Protocol(ErrorData),
+    /// Something went wrong on our side; the text may be shown.
+    Fault(String),
+    /// The handler wants to know something first.
+    Asked(InputRequests),
+}
+
+impl Failure {
+    fn into_error(self) -> ErrorData {
+        match self {
+            Self::Protocol(error) => error,
+            Self::Fault(text) => ErrorData::internal_error(text, None),
+            Self::Asked(_) => ErrorData::internal_error("this request cannot ask for input", None),
+        }
+    }
+}
+
+impl<H: ServerHandler> Guard<H> {
+    /// Guards `handler`; `key` signs the state of questions.
+    pub(crate) fn new(handler: H, limits: Limits, key: &Key) -> Self {
+        let seal = Seal::new(key, limits.question);
+        Self(Arc::new(Shared {
+            handler: Arc::new(handler),
+            limits,
+            seal,
+            running: TaskTracker::new(),
+        }))
+    }
+
+    /// Handlers that are at work, those that wind up included.
+    pub(crate) fn running(&self) -> &TaskTracker {
+        &self.0.running
+    }
+
+    fn inner(&self) -> &H {
+        &self.0.handler
+    }
+
+    /// Runs one request of the handler to an end that can be answered.
+    async fn run<T, F, W>(
+        &self,
+        what: &'static str,
+        mut context: RequestContext<RoleServer>,
+        work: W,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, ErrorData>> + Send + 'static,
+        W: FnOnce(Arc<H>, RequestContext<RoleServer>) -> F,
+    {
+        let session = settle(&mut context);
+        let ask = match context.extensions.get::<Ask>() {
+            Some(ask) => ask.clone(),
+            None => Ask::new(&context, session, self.0.limits.question),
+        };
+        context.extensions.insert(ask.clone());
+        let ct = context.ct.clone();
+        let work = work(Arc::clone(&self.0.handler), context);
+        let running = Running::new(work, ask, ct, self.0.limits.clone(), self.0.running.clone());
+        match running.end().await {
+            End::Done(result) => result.map_err(Failure::Protocol),
+            End::Asked(requests) => Err(Failure::Asked(requests)),
+            End::Panicked => {
+                let reference = telemetry::reference();
+                tracing::error!(what, reference, "the handler panicked");
+                Err(Failure::Fault(format!("internal error (reference {reference})")))
+            }
+            End::Late => {
+                let limit = self.0.limits.timeout;
+                tracing::warn!(
+                    what,
+                    ?limit,
+                    "the handler missed its deadline and was told to stop"
+                );
+                Err(Failure::Fault(format!(
+                    "no answer within {} s; the work was told to stop",
+                    limit.as_secs_f64()
+                )))
+            }
+        }
+    }
+
+    /// Prepares a request that may ask the user: takes over what was answered in earlier rounds.
+    fn round(
+        &self,
+        context: &mut RequestContext<RoleServer>,
+        asking: Asking<'_>,
+    ) -> Result<Round, ErrorData> {
+        let session = settle(context);
+        let ask = Ask::new(context, session, self.0.limits.question);
+        let mut binding = None;
+        if ask.by_rounds() {
+            let bound = Binding::new(asking.method, asking.name, asking.arguments);
+            if let Some(answers) = self.0.seal.open(&bound, asking.state, asking.responses)? {
+                ask.remember(answers);
+            }
+            binding = Some(bound);
+        }
+        context.extensions.insert(ask.clone());
+        Ok(Round { ask, binding })
+    }
+
+    /// The answer to a client that has to be asked first.
+    fn required(&self, round: &Round, requests: InputRequests) -> Result<InputRequiredResult, ErrorData> {
+        let Some(binding) = &round.binding else {
+            return Err(Failure::Asked(requests).into_error());
+        };
+        let state = self.0.seal.seal(binding, round.ask.answers(), &requests)?;
+        Ok(InputRequiredResult::new(Some(requests), Some(state)))
+    }
+}
+
+/// What binds a question's state to one request, and where the request carries it.
+struct Asking<'a> {
+    method: &'static str,
+    name: &'a str,
+    arguments: Option<&'a JsonObject>,
+    state: &'a mut Option<String>,
+    responses: &'a mut Option<InputResponses>,
+}
+
+/// One round of questions: the way to ask, and the request that its state is bound to (2026-07-28 only).
+struct Round {
+    ask: Ask,
+    binding: Option<Binding>,
+}
+
+/// Makes requests to an old client without a session fail at once, and tells whether there is a session.
+///
+/// rmcp refuses requests to a client whose *peer* is of 2026-07-28, but waits for ever for an older client that it
+/// serves statelessly. So the version that the handler sees moves into the request's own metadata, and the peer says
+/// that it cannot be asked.
+fn settle(context: &mut RequestContext<RoleServer>) -> bool {
+    let visit = context
+        .extensions
+        .get::<http::request::Parts>()
+        .and_then(|parts| parts.extensions.get::<Visit>());
+    let Some(&Visit { session }) = visit else {
+        return true;
+    };
+    if !session
+        && context.meta.protocol_version().is_none()
+        && let Some(info) = context.peer.peer_info()
+        && info.protocol_version.has_initialize()
+    {
+        context.meta.set_protocol_version(info.protocol_version.clone());
+        let mut unreachable = (*info).clone();
+        unreachable.protocol_version = ProtocolVersion::NO_INITIALIZE;
+        context.peer.set_peer_info(unreachable);
+    }
+    session
+}
+
+/// A fault in a tool is a result that the model can read; only broken protocol is a JSON-RPC error.
+fn tool_result(failure: Failure) -> Result<CallToolResponse, ErrorData> {
+    match failure {
+        Failure::Fault(text) => Ok(CallToolResult::error(vec![ContentBlock::text(text)]).into()),
+        Failure::Protocol(_) | Failure::Asked(_) => Err(failure.into_error()),
+    }
+}

@@ -1,0 +1,251 @@
+//! Where the parts meet: a handler and a configuration become one service, which runs on a runtime.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::{Router, extract::State, http::StatusCode, routing::get};
+use http::{HeaderName, HeaderValue, Method, header};
+use rmcp::ServerHandler;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tower_http::cors::CorsLayer;
+
+use crate::{
+    config::{Config, Key},
+    error::Error,
+    guard::Guard,
+    runtime::{self, Drain, Signals},
+    service::Service,
+};
+
+/// A handler, ready to run anywhere.
+///
+/// The handler is built once and shared by all sessions and requests, so that it behaves the same on stdio, on HTTP
+/// in every mode, and on Lambda. What belongs to one caller belongs in a store, not in the handler.
+#[derive(Debug)]
+pub struct Host<H> {
+    handler: H,
+    config: Config,
+}
+
+/// The parts that a running host shares with its runtime.
+struct Assembly<H: ServerHandler> {
+    guard: Guard<H>,
+    drain: Drain,
+    router: Router,
+    config: Config,
+}
+
+impl<H: ServerHandler> Host<H> {
+    /// A host of `handler` with the default configuration: stdio.
+    pub fn new(handler: H) -> Self {
+        Self {
+            handler,
+            config: Config::default(),
+        }
+    }
+
+    /// The same host with another configuration.
+    #[must_use]
+    pub fn with(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The HTTP side as a router: MCP at `/mcp`, health at `/livez`, `/readyz` and `/ping`. For those who compose,
+    /// and for tests without a socket. Must be called within a tokio runtime.
+    pub fn router(self) -> Router {
+        self.assemble().router
+    }
+
+    /// Runs on the runtime that the configuration names, until the client or a signal ends it.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on, or the client on stdio does not speak MCP.
+    pub async fn run(self) -> Result<(), Error> {
+        let mut signals = Signals::new()?;
+        let Some(address) = self.config.listen else {
+            let Assembly { guard, config, .. } = self.assemble();
+            let running = guard.running().clone();
+            return runtime::stdio::serve(guard, running, config.limits.grace, signals).await;
+        };
+        let listener = runtime::http::bind(address).await?;
+        let mut listening = self.listen(listener)?;
+        tracing::info!(
+            url = listening.url(),
+            mode = listening.mode,
+            version = env!("CARGO_PKG_VERSION"),
+            "listening"
+        );
+        let signal = tokio::select! {
+            signal = signals.next() => signal,
+            () = listening.wait() => return Ok(()),
+        };
+        tracing::info!(signal, "stopping; a second signal ends at once");
+        tokio::select! {
+            () = listening.stop() => {}
+            signal = signals.next() => tracing::warn!(signal, "ended at once"),
+        }
+        Ok(())
+    }
+
+    /// Serves HTTP on a listener that is bound already, in the background.
+    ///
+    /// # Errors
+    /// When the listener has no address.
+    pub fn listen(self, listener: TcpListener) -> Result<Listening, Error> {
+        let address = listener.local_addr().map_err(|source| Error::System {
+            doing: "tell the address of the listener",
+            source,
+        })?;
+        let Assembly {
+            guard,
+            drain,
+            router,
+            config,
+        } = self.assemble();
+        let mode = config.mode.as_str();
+        let stop = CancellationToken::new();
+        let task = tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                let ending = async {
+                    stop.cancelled().await;
+                    end(&guard, &drain, config.limits.grace).await;
+                };
+                tokio::join!(
+                    runtime::http::serve(listener, router, drain.clone(), &config.limits),
+                    ending
+                );
+            }
+        });
+        Ok(Listening {
+            address,
+            mode,
+            stop,
+            task,
+        })
+    }
+
+    fn assemble(self) -> Assembly<H> {
+        let Self { handler, config } = self;
+        let key = config.state_key.clone().unwrap_or_else(Key::random);
+        let guard = Guard::new(handler, config.limits.clone(), &key);
+        let drain = Drain::default();
+        let service = Service::new(guard.clone(), &config, drain.clone());
+        let mcp = axum::routing::any(move |request: axum::extract::Request| async move {
+            service.handle(request).await
+        });
+        let mcp = Router::new().route("/mcp", mcp);
+        let mcp = if config.origins.is_empty() {
+            mcp
+        } else {
+            mcp.layer(cors(&config.origins))
+        };
+        let router = mcp
+            .route("/livez", get(|| async { "ok\n" }))
+            .route("/readyz", get(ready).with_state(drain.clone()))
+            .route("/ping", get(ping).with_state(drain.clone()));
+        Assembly {
+            guard,
+            drain,
+            router,
+            config,
+        }
+    }
+}
+
+/// Ends in order: no new work, then the answers that are being worked on, then the streams, then what winds up.
+async fn end<H: ServerHandler>(guard: &Guard<H>, drain: &Drain, grace: Duration) {
+    drain.begin();
+    let started = tokio::time::Instant::now();
+    drain.finish(grace).await;
+    guard.running().close();
+    if tokio::time::timeout_at(started + grace, guard.running().wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!("handlers were still at work at the end of the grace period");
+    }
+}
+
+/// Whether a load balancer should send requests here.
+async fn ready(State(drain): State<Drain>) -> (StatusCode, &'static str) {
+    if drain.is_draining() {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    } else {
+        (StatusCode::OK, "ready\n")
+    }
+}
+
+/// The health check of Bedrock AgentCore.
+async fn ping(State(drain): State<Drain>) -> ([(HeaderName, &'static str); 1], &'static str) {
+    let body = if drain.is_draining() {
+        r#"{"status":"HealthyBusy"}"#
+    } else {
+        r#"{"status":"Healthy"}"#
+    };
+    ([(header::CONTENT_TYPE, "application/json")], body)
+}
+
+fn cors(origins: &[String]) -> CorsLayer {
+    let origins = origins
+        .iter()
+        .filter_map(|origin| origin.parse::<HeaderValue>().ok());
+    CorsLayer::new()
+        .allow_origin(tower_http::cors::AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        // `Mcp-Param-*` is an open set, so what the page asks for is mirrored
+        .allow_headers(tower_http::cors::AllowHeaders::mirror_request())
+        .expose_headers([
+            HeaderName::from_static("mcp-session-id"),
+            HeaderName::from_static("mcp-protocol-version"),
+            header::WWW_AUTHENTICATE,
+            header::RETRY_AFTER,
+        ])
+        .max_age(Duration::from_secs(3_600))
+}
+
+/// A host that serves HTTP in the background. Dropping it ends it at once; [`Listening::stop`] drains it.
+#[derive(Debug)]
+pub struct Listening {
+    address: SocketAddr,
+    mode: &'static str,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Listening {
+    /// The address that is listened on.
+    #[must_use]
+    pub const fn addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where MCP is spoken.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/mcp", self.address)
+    }
+
+    /// Stops: no new work, then what is being worked on is answered, then the streams end; at most for the grace
+    /// period of the configuration.
+    pub async fn stop(&mut self) {
+        self.stop.cancel();
+        self.wait().await;
+    }
+
+    /// Waits until it has ended.
+    pub async fn wait(&mut self) {
+        if let Err(error) = (&mut self.task).await
+            && error.is_panic()
+        {
+            tracing::error!(%error, "the listener panicked");
+        }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

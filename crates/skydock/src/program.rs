@@ -1,0 +1,137 @@
+//! The `main` of a server program.
+
+use std::{io::Write, process::ExitCode};
+
+use clap::{CommandFactory, Parser};
+use rmcp::ServerHandler;
+
+use crate::{
+    config::{Config, Flags},
+    error::{Error, Faults},
+    host::Host,
+    telemetry,
+};
+
+/// A program with no flags but the host's.
+#[derive(Debug, Parser)]
+#[command(about = "An MCP server. Without --listen it speaks stdio, as MCP clients expect.")]
+struct Plain {
+    #[command(flatten)]
+    host: Flags,
+}
+
+impl AsRef<Flags> for Plain {
+    fn as_ref(&self) -> &Flags {
+        &self.host
+    }
+}
+
+/// Runs the handler that `factory` builds, as flags and environment say. The whole of a `main`.
+///
+/// The factory is called once: see [`Host`].
+pub async fn serve<H: ServerHandler>(factory: impl FnOnce() -> H) -> ExitCode {
+    serve_with(async |_: &Plain| Ok::<_, Error>(factory())).await
+}
+
+/// Runs the handler that `build` makes of the program's own flags, which are flattened beside [`Flags`].
+///
+/// Everything that is wrong with flags and environment is printed at once, the program's own faults
+/// ([`Error::Faults`]) included, and the exit code is 2. A handler that fails later exits with 1.
+pub async fn serve_with<A, H>(build: impl AsyncFnOnce(&A) -> Result<H, Error>) -> ExitCode
+where
+    A: Parser + AsRef<Flags>,
+    H: ServerHandler,
+{
+    // clap prints its own help and usage errors, and exits with 0 or 2
+    let args = A::parse();
+    match run(&args, build).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // stderr may be closed; there is nobody left to tell
+            let _ = writeln!(std::io::stderr(), "error: {}", error.report());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn run<A, H>(args: &A, build: impl AsyncFnOnce(&A) -> Result<H, Error>) -> Result<(), Error>
+where
+    A: CommandFactory + AsRef<Flags>,
+    H: ServerHandler,
+{
+    let mut faults = unknown_variables(&A::command(), std::env::vars_os().map(|(name, _)| name));
+    let config = faults.take(Config::read(args.as_ref()));
+    if let Some(config) = &config
+        && let Ok(filter) = telemetry::filter(&config.log)
+    {
+        telemetry::start(filter);
+    }
+    let handler = match build(args).await {
+        Ok(handler) => Some(handler),
+        Err(Error::Faults(more)) => {
+            faults.extend(more);
+            None
+        }
+        Err(error) if faults.is_empty() => return Err(error),
+        Err(error) => {
+            faults.add("and then", "", error.report());
+            None
+        }
+    };
+    match (config, handler) {
+        (Some(config), Some(handler)) if faults.is_empty() => Host::new(handler).with(config).run().await,
+        _ => Err(faults.into()),
+    }
+}
+
+/// A variable that nobody reads is a typing error, and its author believes that it works.
+fn unknown_variables(command: &clap::Command, names: impl Iterator<Item = std::ffi::OsString>) -> Faults {
+    let known: Vec<_> = command.get_arguments().filter_map(clap::Arg::get_env).collect();
+    let mut faults = Faults::default();
+    let mut unknown: Vec<_> = names
+        .filter(|name| name.to_string_lossy().starts_with("SKYDOCK_") && !known.contains(&name.as_os_str()))
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
+    unknown.sort_unstable();
+    for name in unknown {
+        let known: Vec<_> = known.iter().map(|name| name.to_string_lossy()).collect();
+        faults.add(
+            name,
+            "",
+            format!("no such variable; there are {}", known.join(", ")),
+        );
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_nobody_reads_is_a_fault() {
+        let names = ["SKYDOCK_LISTEN", "SKYDOCK_LISTN", "HOME"].map(std::ffi::OsString::from);
+        let faults = unknown_variables(&Plain::command(), names.into_iter());
+        assert_eq!(faults.iter().count(), 1);
+        assert!(
+            faults
+                .to_string()
+                .contains("SKYDOCK_LISTN: no such variable; there are SKYDOCK_LISTEN,")
+        );
+    }
+
+    #[test]
+    fn every_flag_has_a_variable() {
+        for argument in Plain::command().get_arguments() {
+            if matches!(argument.get_id().as_str(), "help" | "version") {
+                continue;
+            }
+            let variable = argument.get_env().map(std::ffi::OsStr::to_string_lossy);
+            assert!(
+                variable.is_some_and(|name| name.starts_with("SKYDOCK_")),
+                "{}",
+                argument.get_id()
+            );
+        }
+    }
+}

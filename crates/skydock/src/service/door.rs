@@ -1,0 +1,248 @@
+//! Who may knock: the `Host` and `Origin` of a request (against DNS rebinding), and what it accepts and sends.
+
+use http::{HeaderMap, HeaderValue, Uri, header};
+
+use super::rejection::Rejection;
+
+const JSON: &str = "application/json";
+const EVENTS: &str = "text/event-stream";
+
+/// The names this server goes by and the pages that may call it.
+#[derive(Debug, Clone)]
+pub(crate) struct Door {
+    hosts: Vec<(String, Option<u16>)>,
+    origins: Vec<String>,
+}
+
+impl Door {
+    /// `hosts` are accepted beside loopback, with any port unless they name one; `origins` as browsers write them.
+    pub(crate) fn new(hosts: &[String], origins: &[String]) -> Self {
+        let hosts = hosts.iter().filter_map(|host| split_authority(host)).collect();
+        Self {
+            hosts,
+            origins: origins.to_vec(),
+        }
+    }
+
+    /// # Errors
+    /// When the request was sent to a name that is not ours, or by a page that may not call.
+    pub(crate) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Rejection> {
+        // HTTP/2 has the host in the URI
+        let host = match headers.get(header::HOST) {
+            Some(host) => host.to_str().ok(),
+            None => uri.authority().map(http::uri::Authority::as_str),
+        };
+        let (host, port) = host.and_then(split_authority).ok_or(Rejection::Host)?;
+        let ours = |(name, at): &(String, Option<u16>)| *name == host && at.is_none_or(|at| port == Some(at));
+        if !is_loopback(&host) && !self.hosts.iter().any(ours) {
+            return Err(Rejection::Host);
+        }
+        match headers.get(header::ORIGIN) {
+            Some(origin) if !self.may_call(origin, &host, port) => Err(Rejection::Origin),
+            _ => Ok(()),
+        }
+    }
+
+    /// A page may call when it is configured, when it is ours, or when it and we are both on this machine.
+    fn may_call(&self, origin: &HeaderValue, host: &str, port: Option<u16>) -> bool {
+        let Ok(origin) = origin.to_str() else { return false };
+        if self.origins.iter().any(|allowed| allowed == origin) {
+            return true;
+        }
+        let Some((scheme, authority)) = origin.split_once("://") else {
+            return false;
+        };
+        let Some((from, at)) = split_authority(authority) else {
+            return false;
+        };
+        let default = if scheme == "https" { 443 } else { 80 };
+        (is_loopback(&from) && is_loopback(host))
+            || (from == host && at.unwrap_or(default) == port.unwrap_or(default))
+    }
+}
+
+/// Lower-case host and port; `None` when it is neither.
+fn split_authority(text: &str) -> Option<(String, Option<u16>)> {
+    let authority: http::uri::Authority = text.parse().ok()?;
+    if authority.as_str().contains('@') {
+        return None;
+    }
+    Some((authority.host().to_ascii_lowercase(), authority.port_u16()))
+}
+
+fn is_loopback(host: &str) -> bool {
+    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+/// Whether the body says that it is JSON.
+///
+/// # Errors
+/// When it says something else, or nothing.
+pub(crate) fn check_content_type(headers: &HeaderMap) -> Result<(), Rejection> {
+    let essence = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    match essence.and_then(|value| value.split(';').next()) {
+        Some(essence) if essence.trim().eq_ignore_ascii_case(JSON) => Ok(()),
+        _ => Err(Rejection::ContentType),
+    }
+}
+
+/// Widens an `Accept` that means "anything", is missing, or names one of the two types that a client must accept: rmcp
+/// takes only both names, written out.
+///
+/// # Errors
+/// When the client accepts neither.
+pub(crate) fn widen_accept(headers: &mut HeaderMap) -> Result<(), Rejection> {
+    let mut values = headers.get_all(header::ACCEPT).iter();
+    let (first, more) = (values.next(), values.next().is_some());
+    if let Some(first) = first
+        && !more
+        && matches!(
+            first.as_bytes(),
+            b"application/json, text/event-stream" | b"text/event-stream, application/json"
+        )
+    {
+        return Ok(());
+    }
+    let accepts = |media: &str| matches!(media, "*/*" | "application/*" | "text/*" | JSON | EVENTS);
+    let acceptable = first.is_none()
+        || headers
+            .get_all(header::ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| {
+                value
+                    .split(',')
+                    .filter_map(acceptable_media)
+                    .any(|media| accepts(&media.to_ascii_lowercase()))
+            });
+    if !acceptable {
+        return Err(Rejection::Accept);
+    }
+    headers.insert(
+        header::ACCEPT,
+        HeaderValue::from_static("application/json, text/event-stream"),
+    );
+    Ok(())
+}
+
+/// The media range of one entry of `Accept`, unless its weight is zero.
+fn acceptable_media(entry: &str) -> Option<&str> {
+    let mut parts = entry.split(';').map(str::trim);
+    let media = parts.next()?;
+    let refused = parts.any(|parameter| {
+        parameter
+            .strip_prefix("q=")
+            .and_then(|weight| weight.parse::<f32>().ok())
+            .is_some_and(|weight| weight == 0.0)
+    });
+    (!refused).then_some(media)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn knock(door: &Door, host: &str, origin: Option<&str>) -> Result<(), Rejection> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, host.parse().unwrap());
+        if let Some(origin) = origin {
+            headers.insert(header::ORIGIN, origin.parse().unwrap());
+        }
+        door.check(&Uri::from_static("/mcp"), &headers)
+    }
+
+    #[test]
+    fn only_our_names_are_served() {
+        let door = Door::new(
+            &["mcp.example.com".to_owned(), "other.example:8443".to_owned()],
+            &[],
+        );
+        for host in [
+            "localhost",
+            "127.0.0.1:8000",
+            "[::1]:1",
+            "MCP.example.com",
+            "mcp.example.com:443",
+            "other.example:8443",
+        ] {
+            assert_eq!(knock(&door, host, None), Ok(()), "{host}");
+        }
+        for host in [
+            "evil.example.com",
+            "mcp.example.com.evil.com",
+            "other.example",
+            "user@localhost",
+            "",
+            "a b",
+        ] {
+            assert_eq!(knock(&door, host, None), Err(Rejection::Host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_page_calls_when_it_is_configured_ours_or_on_this_machine() {
+        let door = Door::new(
+            &["mcp.example.com".to_owned()],
+            &["https://app.example.com".to_owned()],
+        );
+        assert_eq!(
+            knock(&door, "mcp.example.com", Some("https://app.example.com")),
+            Ok(())
+        );
+        assert_eq!(
+            knock(&door, "mcp.example.com", Some("https://mcp.example.com")),
+            Ok(())
+        );
+        assert_eq!(
+            knock(&door, "localhost:8000", Some("http://127.0.0.1:8000")),
+            Ok(())
+        );
+        assert_eq!(
+            knock(&door, "localhost:8000", Some("http://localhost:5173")),
+            Ok(())
+        );
+        for origin in [
+            "https://evil.example.com",
+            "null",
+            "https://app.example.com.evil.com",
+            "http://localhost",
+            "x",
+        ] {
+            assert_eq!(
+                knock(&door, "mcp.example.com", Some(origin)),
+                Err(Rejection::Origin),
+                "{origin}"
+            );
+        }
+    }
+
+    #[test]
+    fn accept_is_read_tolerantly() {
+        let accept = |value: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = value {
+                headers.insert(header::ACCEPT, value.parse().unwrap());
+            }
+            widen_accept(&mut headers)
+                .map(|()| headers.get(header::ACCEPT).unwrap().to_str().unwrap().to_owned())
+        };
+        for value in [
+            None,
+            Some("*/*"),
+            Some("application/json"),
+            Some("text/event-stream;q=0.5"),
+            Some("text/html, */*;q=0.1"),
+        ] {
+            assert_eq!(
+                accept(value).as_deref(),
+                Ok("application/json, text/event-stream"),
+                "{value:?}"
+            );
+        }
+        for value in ["text/html", "image/*", "*/*;q=0", "application/xml, text/plain"] {
+            assert_eq!(accept(Some(value)), Err(Rejection::Accept), "{value}");
+        }
+    }
+}

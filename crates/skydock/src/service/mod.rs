@@ -1,0 +1,251 @@
+//! MCP over HTTP as one service: a request in, a response out. Every door leads here.
+
+mod door;
+mod envelope;
+mod rejection;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::body::{Body, Bytes};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use rmcp::{
+    ServerHandler,
+    transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService},
+};
+
+use self::{door::Door, envelope::Envelope, rejection::Rejection};
+use crate::{
+    config::{Config, Mode},
+    guard::{Guard, Visit},
+    runtime::Drain,
+    sessions::{Lease, Sessions},
+};
+
+const SESSION: &str = "mcp-session-id";
+
+/// The service behind `/mcp`. Clones share it.
+pub(crate) struct Service<H: ServerHandler>(Arc<Inner<H>>);
+
+impl<H: ServerHandler> Clone for Service<H> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+struct Inner<H: ServerHandler> {
+    mcp: StreamableHttpService<Guard<H>, Sessions>,
+    sessions: Arc<Sessions>,
+    door: Door,
+    drain: Drain,
+    stateful: bool,
+    body: usize,
+    body_timeout: Duration,
+}
+
+impl<H: ServerHandler> Service<H> {
+    /// Serves `guard` as `config` says. Needs a runtime of tokio.
+    pub(crate) fn new(guard: Guard<H>, config: &Config, drain: Drain) -> Self {
+        let limits = &config.limits;
+        let sessions = Sessions::new(limits.sessions, limits.session_ttl);
+        let stateful = config.mode == Mode::Stateful;
+        if stateful {
+            tokio::spawn(Sessions::reap(Arc::downgrade(&sessions)));
+        }
+        let rmcp = StreamableHttpServerConfig::default()
+            .with_legacy_session_mode(stateful)
+            .with_json_response(config.mode == Mode::Json)
+            .with_cancellation_token(drain.streams().clone())
+            // the door and the envelope have checked both
+            .disable_allowed_hosts()
+            .with_max_request_body_bytes(usize::MAX);
+        let mcp = StreamableHttpService::new(move || Ok(guard.clone()), Arc::clone(&sessions), rmcp);
+        let door = Door::new(&config.hosts, &config.origins);
+        Self(Arc::new(Inner {
+            mcp,
+            sessions,
+            door,
+            drain,
+            stateful,
+            body: limits.body,
+            body_timeout: limits.body_timeout,
+        }))
+    }
+
+    /// Answers one request.
+    pub(crate) async fn handle(&self, request: Request<Body>) -> Response<Body> {
+        let inner = &self.0;
+        if let Err(rejection) = inner.door.check(request.uri(), request.headers()) {
+            tracing::warn!(?rejection, host = ?request.headers().get(header::HOST), "refused a request");
+            return rejection.into_response(None);
+        }
+        match *request.method() {
+            Method::POST => inner.post(request).await,
+            Method::GET | Method::DELETE => inner
+                .get_or_delete(request)
+                .await
+                .unwrap_or_else(|rejection| rejection.into_response(None)),
+            _ => inner.not_allowed(),
+        }
+    }
+}
+
+impl<H: ServerHandler> Inner<H> {
+    /// One message of the client.
+    async fn post(&self, request: Request<Body>) -> Response<Body> {
+        let (mut parts, body) = request.into_parts();
+        let read = async {
+            door::check_content_type(&parts.headers)?;
+            door::widen_accept(&mut parts.headers)?;
+            self.read_body(&parts.headers, body).await
+        };
+        let body = match read.await {
+            Ok(body) => body,
+            Err(rejection) => return rejection.into_response(None),
+        };
+        match Envelope::read(&body) {
+            Ok(envelope) => {
+                let message = Request::from_parts(parts, body.clone());
+                self.deliver(&envelope, message)
+                    .await
+                    .unwrap_or_else(|rejection| rejection.into_response(envelope.id))
+            }
+            Err(rejection) => rejection.into_response(None),
+        }
+    }
+
+    async fn read_body(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Rejection> {
+        let announced = headers
+            .get(header::CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|length: usize| length > self.body) {
+            return Err(Rejection::TooLarge);
+        }
+        let read = tokio::time::timeout(self.body_timeout, Limited::new(body, self.body).collect()).await;
+        match read.map_err(|_elapsed| Rejection::TooSlow)? {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Rejection::TooLarge),
+            Err(error) => {
+                tracing::debug!(error, "cannot read a body");
+                Err(Rejection::Incomplete)
+            }
+        }
+    }
+
+    /// Hands a message over to rmcp, and waits for the head of the answer.
+    async fn deliver(
+        &self,
+        envelope: &Envelope<'_>,
+        mut message: Request<Bytes>,
+    ) -> Result<Response<Body>, Rejection> {
+        let is_request = envelope.kind == envelope::Kind::Request;
+        if is_request && self.drain.is_draining() {
+            return Err(Rejection::Draining);
+        }
+        let opens = self.stateful && envelope.requests("initialize");
+        if opens {
+            // a platform may route by a session id of its own (AgentCore); it is not one of ours
+            message.headers_mut().remove(SESSION);
+        }
+        self.attend(&mut message);
+        // a subscription ends only when the client or a shutdown ends it
+        let token = (is_request && !envelope.requests("subscriptions/listen")).then(|| self.drain.answer());
+        let message = message.map(Full::new);
+        let response = if opens {
+            let place = self.sessions.place().ok_or(Rejection::Full)?;
+            Sessions::with_place(place, self.mcp.handle(message)).await
+        } else {
+            self.mcp.handle(message).await
+        };
+        let response = translate(response.map(Body::new), true)?;
+        Ok(match token {
+            Some(token) => Drain::hold(response, token),
+            None => response,
+        })
+    }
+
+    /// The stream of a session, its resumption, or its end.
+    async fn get_or_delete(&self, request: Request<Body>) -> Result<Response<Body>, Rejection> {
+        if !self.stateful {
+            return Ok(self.not_allowed());
+        }
+        let (mut parts, _) = request.into_parts();
+        let id = parts
+            .headers
+            .get(SESSION)
+            .and_then(|id| id.to_str().ok())
+            .ok_or(Rejection::SessionRequired)?;
+        if self.sessions.lease(id).is_none() {
+            return Err(Rejection::UnknownSession);
+        }
+        let ends = parts.method == Method::DELETE;
+        if !ends {
+            if self.drain.is_draining() {
+                return Err(Rejection::Draining);
+            }
+            door::widen_accept(&mut parts.headers)?;
+        }
+        let response = self
+            .mcp
+            .handle(Request::from_parts(parts, Full::<Bytes>::default()))
+            .await;
+        let mut response = translate(response.map(Body::new), false)?;
+        if ends && response.status() == StatusCode::ACCEPTED {
+            // clients take 202 for a failure
+            *response.status_mut() = StatusCode::NO_CONTENT;
+        }
+        Ok(response)
+    }
+
+    /// Tells the handler how the request came, and keeps its session alive while the handler is at work.
+    fn attend(&self, message: &mut Request<Bytes>) {
+        let id = message.headers().get(SESSION).and_then(|id| id.to_str().ok());
+        let lease = id
+            .filter(|_| self.stateful)
+            .and_then(|id| self.sessions.lease(id))
+            .map(Arc::new);
+        message.extensions_mut().insert(Visit {
+            session: self.stateful,
+        });
+        if let Some(lease) = lease {
+            message.extensions_mut().insert::<Arc<Lease>>(lease);
+        }
+    }
+
+    fn not_allowed(&self) -> Response<Body> {
+        let mut response = Rejection::Method.into_response(None);
+        let allow = if self.stateful {
+            "GET, POST, DELETE"
+        } else {
+            "POST"
+        };
+        response
+            .headers_mut()
+            .insert(header::ALLOW, HeaderValue::from_static(allow));
+        response
+    }
+}
+
+/// rmcp explains itself in plain text, with what went wrong inside; clients get JSON-RPC and constant texts.
+fn translate(response: Response<Body>, is_post: bool) -> Result<Response<Body>, Rejection> {
+    let status = response.status();
+    let is_json = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value == "application/json");
+    if status.is_success() || is_json {
+        return Ok(response);
+    }
+    Err(match status {
+        StatusCode::NOT_FOUND => Rejection::UnknownSession,
+        StatusCode::METHOD_NOT_ALLOWED => Rejection::Method,
+        StatusCode::NOT_ACCEPTABLE => Rejection::Accept,
+        // the body is JSON-RPC, as the envelope has shown, so it is the parameters that rmcp cannot read
+        StatusCode::UNSUPPORTED_MEDIA_TYPE if is_post => Rejection::Params,
+        status if status.is_server_error() => {
+            tracing::error!(%status, "rmcp could not serve a request");
+            Rejection::Internal
+        }
+        _ => Rejection::Request,
+    })
+}

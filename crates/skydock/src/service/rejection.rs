@@ -1,0 +1,166 @@
+//! What the service says when it does not serve: constant public texts, as JSON-RPC; the cause is in the log.
+
+use axum::body::Body;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::{json, value::RawValue};
+
+/// Why a request was not served. The text is public, the cause is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rejection {
+    /// The body is not JSON.
+    NotJson,
+    /// The body is JSON and not a JSON-RPC message.
+    NotMessage,
+    /// The body is a JSON-RPC batch, which MCP has had in 2025-03-26 only.
+    Batch,
+    /// The parameters do not have the shape that the method asks for.
+    Params,
+    /// Something else that the client got wrong.
+    Request,
+    /// The session header is missing.
+    SessionRequired,
+    /// The session ended, or never was.
+    UnknownSession,
+    /// `Content-Type` is not JSON.
+    ContentType,
+    /// `Accept` excludes all we can send.
+    Accept,
+    /// The body is too large.
+    TooLarge,
+    /// The body came too slowly.
+    TooSlow,
+    /// The connection broke while the body was read.
+    Incomplete,
+    /// The `Host` is not one of ours.
+    Host,
+    /// The `Origin` may not call.
+    Origin,
+    /// The method is not one of POST, GET and DELETE, or not in this mode.
+    Method,
+    /// All places for sessions are taken.
+    Full,
+    /// The server is shutting down.
+    Draining,
+    /// Our fault.
+    Internal,
+}
+
+/// JSON-RPC's own codes, and MCP's for what is beyond them.
+mod code {
+    pub(super) const PARSE: i32 = -32700;
+    pub(super) const REQUEST: i32 = -32600;
+    pub(super) const PARAMS: i32 = -32602;
+    pub(super) const INTERNAL: i32 = -32603;
+    pub(super) const SERVER: i32 = -32000;
+    pub(super) const SESSION: i32 = -32001;
+}
+
+impl Rejection {
+    const fn parts(self) -> (StatusCode, i32, &'static str) {
+        match self {
+            Self::NotJson => (
+                StatusCode::BAD_REQUEST,
+                code::PARSE,
+                "Parse error: the body is not JSON",
+            ),
+            Self::NotMessage => (
+                StatusCode::BAD_REQUEST,
+                code::REQUEST,
+                "Invalid Request: the body is not a JSON-RPC 2.0 message",
+            ),
+            Self::Batch => (
+                StatusCode::BAD_REQUEST,
+                code::REQUEST,
+                "Invalid Request: batches are not supported; send one message a request",
+            ),
+            Self::Params => (
+                StatusCode::BAD_REQUEST,
+                code::PARAMS,
+                "Invalid params: the parameters do not have the shape of this method",
+            ),
+            Self::Request => (
+                StatusCode::BAD_REQUEST,
+                code::REQUEST,
+                "Bad Request: a header contradicts the protocol or the body",
+            ),
+            Self::SessionRequired => (
+                StatusCode::BAD_REQUEST,
+                code::REQUEST,
+                "Bad Request: Mcp-Session-Id is missing; send initialize first, or use protocol 2026-07-28",
+            ),
+            Self::UnknownSession => (
+                StatusCode::NOT_FOUND,
+                code::SESSION,
+                "Session not found: it ended or never was; send initialize",
+            ),
+            Self::ContentType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                code::REQUEST,
+                "Unsupported Media Type: Content-Type must be application/json",
+            ),
+            Self::Accept => (
+                StatusCode::NOT_ACCEPTABLE,
+                code::SERVER,
+                "Not Acceptable: accept application/json and text/event-stream",
+            ),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, code::REQUEST, "Payload Too Large"),
+            Self::TooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                code::REQUEST,
+                "Request Timeout: the body came too slowly",
+            ),
+            Self::Incomplete => (
+                StatusCode::BAD_REQUEST,
+                code::REQUEST,
+                "Bad Request: the body could not be read",
+            ),
+            Self::Host => (
+                StatusCode::FORBIDDEN,
+                code::SERVER,
+                "Forbidden: this Host is not served here",
+            ),
+            Self::Origin => (
+                StatusCode::FORBIDDEN,
+                code::SERVER,
+                "Forbidden: this Origin may not call",
+            ),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, code::SERVER, "Method Not Allowed"),
+            Self::Full => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                code::SERVER,
+                "Service Unavailable: too many sessions",
+            ),
+            Self::Draining => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                code::SERVER,
+                "Service Unavailable: shutting down",
+            ),
+            Self::Internal => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                code::INTERNAL,
+                "Internal error",
+            ),
+        }
+    }
+
+    /// The answer, to the message with `id` when that is known.
+    pub(crate) fn into_response(self, id: Option<&RawValue>) -> Response<Body> {
+        let (status, code, message) = self.parts();
+        let body =
+            json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}}).to_string();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        match self {
+            Self::Full => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("10")),
+            Self::Draining => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1")),
+            // what is left of the body was not read, so the connection is of no use any more
+            Self::TooLarge | Self::TooSlow => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"))
+            }
+            _ => None,
+        };
+        response
+    }
+}
