@@ -1,0 +1,112 @@
+//! What shall go wrong in the embedded account, and when.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use super::operation::Operation;
+
+/// Faults waiting to happen. Each happens once per order, to the next call it fits.
+#[derive(Debug, Default)]
+pub struct Faults(Mutex<Orders>);
+
+#[derive(Debug, Default)]
+struct Orders {
+    refusals: HashMap<Operation, Vec<Refusal>>,
+    after_the_fact: HashSet<Operation>,
+    changed: HashSet<String>,
+    failing: HashMap<String, String>,
+    unsettled: HashSet<String>,
+}
+
+/// How a call is refused before anything happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Throttled,
+    Denied,
+}
+
+/// What becomes of an update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fate {
+    Succeeds,
+    Fails(String),
+    NeverSettles,
+}
+
+impl Faults {
+    /// Refuses the next `times` calls with `TooManyRequestsException`.
+    pub fn throttle(&self, operation: Operation, times: usize) {
+        self.refuse(operation, Refusal::Throttled, times);
+    }
+
+    /// Refuses the next `times` calls with `AccessDeniedException`.
+    pub fn deny(&self, operation: Operation, times: usize) {
+        self.refuse(operation, Refusal::Denied, times);
+    }
+
+    /// Carries the next call out, but answers it with a 500: the caller cannot know.
+    pub fn lose_the_answer(&self, operation: Operation) {
+        self.orders().after_the_fact.insert(operation);
+    }
+
+    /// Lets somebody else change the function just before its next update arrives.
+    pub fn change_under_the_feet(&self, function: &str) {
+        self.orders().changed.insert(function.to_owned());
+    }
+
+    /// Lets the function's next update end as `Failed`, for `reason`.
+    pub fn fail_the_update(&self, function: &str, reason: &str) {
+        self.orders()
+            .failing
+            .insert(function.to_owned(), reason.to_owned());
+    }
+
+    /// Lets the function's next update stay `InProgress` for ever.
+    pub fn never_settle(&self, function: &str) {
+        self.orders().unsettled.insert(function.to_owned());
+    }
+
+    fn refuse(&self, operation: Operation, refusal: Refusal, times: usize) {
+        self.orders()
+            .refusals
+            .entry(operation)
+            .or_default()
+            .extend(std::iter::repeat_n(refusal, times));
+    }
+
+    pub(super) fn refusal(&self, operation: Operation) -> Option<Refusal> {
+        let mut orders = self.orders();
+        let waiting = orders.refusals.get_mut(&operation)?;
+        if waiting.is_empty() {
+            None
+        } else {
+            Some(waiting.remove(0))
+        }
+    }
+
+    pub(super) fn loses_the_answer(&self, operation: Operation) -> bool {
+        self.orders().after_the_fact.remove(&operation)
+    }
+
+    pub(super) fn changes(&self, function: &str) -> bool {
+        self.orders().changed.remove(function)
+    }
+
+    pub(super) fn fate(&self, function: &str) -> Fate {
+        let mut orders = self.orders();
+        if let Some(reason) = orders.failing.remove(function) {
+            return Fate::Fails(reason);
+        }
+        if orders.unsettled.remove(function) {
+            Fate::NeverSettles
+        } else {
+            Fate::Succeeds
+        }
+    }
+
+    fn orders(&self) -> MutexGuard<'_, Orders> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

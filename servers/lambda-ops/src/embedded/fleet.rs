@@ -1,0 +1,293 @@
+//! Grows the embedded account's functions from a seed: a small shop's, as they look after some years.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
+
+use super::{
+    ACCOUNT_ID, REGION,
+    behaviour::{Behaviour, Habit},
+    function::{Function, Update},
+    state::{identifier, written},
+};
+use crate::runtimes::language;
+
+const SIZE: usize = 120;
+
+/// Functions that are the same with every seed, for whoever needs one of a kind. `None` is a container image.
+const KNOWN: [(&str, Option<&str>, Habit); 13] = [
+    ("orders-api", Some("nodejs20.x"), Habit::Sound),
+    ("catalog-api", Some("nodejs22.x"), Habit::Sound),
+    ("invoice-pdf", Some("nodejs16.x"), Habit::NeedsBundledSdk),
+    ("thumbnail-maker", Some("nodejs18.x"), Habit::NeedsCallback),
+    ("customer-export", Some("python3.9"), Habit::NeedsDistutils),
+    (
+        "price-forecast",
+        Some("python3.11"),
+        Habit::NativeExtension { minor: 11 },
+    ),
+    ("search-indexer", Some("python3.12"), Habit::Sound),
+    ("tax-rules", Some("java8.al2"), Habit::NeedsJaxb),
+    ("webhook-relay", Some("go1.x"), Habit::NoBootstrap),
+    ("payment-webhook", Some("nodejs22.x"), Habit::AlwaysRaises),
+    ("report-builder", Some("python3.12"), Habit::TimesOut),
+    ("session-cleanup", Some("nodejs12.x"), Habit::Sound),
+    ("media-transcoder", None, Habit::Sound),
+];
+
+const DOMAINS: [&str; 16] = [
+    "account",
+    "audit",
+    "basket",
+    "billing",
+    "catalog",
+    "delivery",
+    "inventory",
+    "invoice",
+    "loyalty",
+    "newsletter",
+    "orders",
+    "payment",
+    "refund",
+    "review",
+    "search",
+    "supplier",
+];
+const ROLES: [&str; 10] = [
+    "api", "archiver", "events", "export", "import", "mailer", "nightly", "sync", "webhook", "worker",
+];
+
+/// How often a runtime occurs, in parts of [`WEIGHT`]. `None` is a container image.
+const RUNTIMES: [(Option<&str>, u32); 28] = [
+    (Some("nodejs12.x"), 3),
+    (Some("nodejs14.x"), 4),
+    (Some("nodejs16.x"), 8),
+    (Some("nodejs18.x"), 13),
+    (Some("nodejs20.x"), 15),
+    (Some("nodejs22.x"), 12),
+    (Some("nodejs24.x"), 6),
+    (Some("python3.7"), 3),
+    (Some("python3.8"), 5),
+    (Some("python3.9"), 8),
+    (Some("python3.10"), 6),
+    (Some("python3.11"), 7),
+    (Some("python3.12"), 8),
+    (Some("python3.13"), 5),
+    (Some("python3.14"), 2),
+    (Some("java8.al2"), 2),
+    (Some("java11"), 3),
+    (Some("java17"), 4),
+    (Some("java21"), 4),
+    (Some("ruby2.7"), 1),
+    (Some("ruby3.2"), 2),
+    (Some("ruby3.3"), 2),
+    (Some("dotnet6"), 2),
+    (Some("dotnet8"), 4),
+    (Some("go1.x"), 3),
+    (Some("provided.al2"), 4),
+    (Some("provided.al2023"), 5),
+    (None, 12),
+];
+const WEIGHT: u32 = 153;
+
+/// The functions of a seed.
+pub(super) fn grow(seed: u64) -> Vec<Function> {
+    let mut dice = Dice(Xoshiro256PlusPlus::seed_from_u64(seed));
+    let mut fleet: Vec<Function> = KNOWN
+        .into_iter()
+        .map(|(name, runtime, habit)| dice.function(name.to_owned(), runtime, habit))
+        .collect();
+    let mut names: Vec<String> = DOMAINS
+        .iter()
+        .flat_map(|domain| ROLES.iter().map(move |role| format!("{domain}-{role}")))
+        .filter(|name| KNOWN.iter().all(|(known, ..)| known != name))
+        .collect();
+    while fleet.len() < SIZE && !names.is_empty() {
+        let name = names.swap_remove(dice.below(names.len()));
+        let runtime = dice.runtime();
+        let habit = dice.habit(runtime);
+        fleet.push(dice.function(name, runtime, habit));
+    }
+    fleet
+}
+
+struct Dice(Xoshiro256PlusPlus);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0.random_range(0..end)
+    }
+
+    fn one_of<T: Copy>(&mut self, all: &[T], otherwise: T) -> T {
+        let at = self.below(all.len().max(1));
+        all.get(at).copied().unwrap_or(otherwise)
+    }
+
+    fn hex(&mut self) -> String {
+        format!("{:016x}", self.0.random::<u64>())
+    }
+
+    fn runtime(&mut self) -> Option<&'static str> {
+        let mut left = self.0.random_range(0..WEIGHT);
+        for (runtime, weight) in RUNTIMES {
+            if left < weight {
+                return runtime;
+            }
+            left -= weight;
+        }
+        None
+    }
+
+    /// One function in eight does not survive an upgrade or does not work at all.
+    fn habit(&mut self, runtime: Option<&str>) -> Habit {
+        let trouble = match runtime.unwrap_or_default() {
+            "nodejs12.x" | "nodejs14.x" | "nodejs16.x" => Habit::NeedsBundledSdk,
+            "nodejs18.x" | "nodejs20.x" | "nodejs22.x" => Habit::NeedsCallback,
+            "python3.7" | "python3.8" | "python3.9" => Habit::NeedsDistutils,
+            "python3.10" => Habit::NativeExtension { minor: 10 },
+            "python3.11" => Habit::NativeExtension { minor: 11 },
+            "java8.al2" => Habit::NeedsJaxb,
+            "go1.x" => Habit::NoBootstrap,
+            _ => Habit::AlwaysRaises,
+        };
+        if self.0.random_bool(0.125) {
+            trouble
+        } else {
+            Habit::Sound
+        }
+    }
+
+    fn function(&mut self, name: String, runtime: Option<&str>, habit: Habit) -> Function {
+        let handler = match runtime.map(language) {
+            Some("nodejs") => "index.handler",
+            Some("python") => "app.handler",
+            Some("java") => "shop.Handler::handleRequest",
+            Some("dotnet") => "Shop::Shop.Function::Handle",
+            Some("ruby") => "app.handler",
+            Some("go") => "main",
+            Some(_) => "bootstrap",
+            None => "",
+        };
+        let layers = if runtime.is_some() && self.0.random_bool(0.2) {
+            vec![format!(
+                "arn:aws:lambda:{REGION}:{ACCOUNT_ID}:layer:shop-telemetry:{}",
+                1 + self.below(30)
+            )]
+        } else {
+            Vec::new()
+        };
+        Function {
+            description: String::new(),
+            runtime: runtime.map(str::to_owned),
+            handler: handler.to_owned(),
+            role: format!("arn:aws:iam::{ACCOUNT_ID}:role/{name}"),
+            memory: self.one_of(&[128, 256, 512, 1024, 2048], 128),
+            timeout: self.one_of(&[3, 10, 30, 60, 300], 3),
+            architecture: self.one_of(&["x86_64", "arm64"], "x86_64").to_owned(),
+            layers,
+            environment: self.environment(&name),
+            tags: self.tags(&name),
+            code_size: self.0.random_range(1_000..40_000_000),
+            code_sha256: self.hex(),
+            last_modified: self.some_day(),
+            revision: identifier(self.0.random()),
+            update: Update::Successful,
+            behaviour: Behaviour {
+                language: runtime.map(|runtime| language(runtime).to_owned()),
+                habit,
+            },
+            versions: Vec::new(),
+            aliases: BTreeMap::new(),
+            name,
+        }
+    }
+
+    /// Every value is unlike any other text, so that a leak can be found.
+    fn environment(&mut self, name: &str) -> BTreeMap<String, String> {
+        let mut values = BTreeMap::from([("TABLE_NAME".to_owned(), format!("{name}-{}", self.hex()))]);
+        if self.0.random_bool(0.6) {
+            values.insert("DB_PASSWORD".to_owned(), format!("pw-{}", self.hex()));
+        }
+        if self.0.random_bool(0.4) {
+            values.insert(
+                "PAYMENT_API_KEY".to_owned(),
+                format!("key-{}{}", self.hex(), self.hex()),
+            );
+        }
+        values
+    }
+
+    /// Tags as the tools that own a function leave them.
+    fn tags(&mut self, name: &str) -> BTreeMap<String, String> {
+        let team = self.one_of(&["shop", "payments", "logistics", "platform"], "shop");
+        let stage = self.one_of(&["prod", "prod", "staging"], "prod");
+        let stack = format!("{team}-{stage}");
+        let stack_id = format!(
+            "arn:aws:cloudformation:{REGION}:{ACCOUNT_ID}:stack/{stack}/{}",
+            identifier(self.0.random())
+        );
+        let owner: &[(&str, &str)] = match self.below(6) {
+            0 => &[
+                ("aws:cloudformation:stack-name", &stack),
+                ("aws:cloudformation:stack-id", &stack_id),
+            ],
+            1 => &[
+                ("aws:cloudformation:stack-name", &stack),
+                ("aws:cloudformation:stack-id", &stack_id),
+                ("aws:cloudformation:logical-id", name),
+                ("lambda:createdBy", "SAM"),
+            ],
+            2 => &[("aws:cloudformation:stack-name", &stack), ("aws-cdk:app", "shop")],
+            3 => &[("terraform", "true"), ("terraform:workspace", stage)],
+            _ => &[],
+        };
+        let all = [("team", team), ("stage", stage)]
+            .into_iter()
+            .chain(owner.iter().copied());
+        all.map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    /// A moment in the four years up to October 2026.
+    fn some_day(&mut self) -> String {
+        let newest = Timestamp::constant(1_790_812_800, 0);
+        let age = SignedDuration::from_secs(self.0.random_range(0..4 * 365 * 86_400));
+        written(newest.checked_sub(age).unwrap_or(newest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn the_weights_add_up() {
+        assert_eq!(RUNTIMES.iter().map(|(_, weight)| weight).sum::<u32>(), WEIGHT);
+    }
+
+    #[test]
+    fn a_seed_always_grows_the_same_fleet_and_another_seed_another() {
+        let sketch = |seed| -> Vec<String> {
+            grow(seed)
+                .iter()
+                .map(|function| format!("{function:?}"))
+                .collect()
+        };
+        assert_eq!(sketch(7), sketch(7));
+        assert_ne!(sketch(7), sketch(8));
+    }
+
+    #[test]
+    fn a_fleet_has_120_functions_of_different_names_and_some_images() {
+        for seed in 0..20 {
+            let fleet = grow(seed);
+            let names: HashSet<&str> = fleet.iter().map(|function| function.name.as_str()).collect();
+            assert_eq!((fleet.len(), names.len()), (SIZE, SIZE));
+            let images = fleet.iter().filter(|function| function.runtime.is_none()).count();
+            assert!((2..=24).contains(&images), "{images} images with seed {seed}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The flags of this server beside the host's, and what is wrong with them: all of it at once.
+
+use reqwest::Url;
+use skydock::Faults;
+
+/// AWS's page of runtimes in its markdown form.
+const RUNTIMES_PAGE: &str = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.md";
+/// Any number does; this one is the demo's.
+const SEED: u64 = 1;
+
+/// Flags as written. They are read when the server opens.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[non_exhaustive]
+pub struct Flags {
+    /// Whose functions to work on: `aws` (the standard chain of credentials and region) or `embedded` (a made-up
+    /// account inside this process) [default: aws]
+    #[arg(long, env = "SKYDOCK_ACCOUNT", value_name = "aws|embedded")]
+    pub account: Option<String>,
+    /// Which made-up account: the same number gives the same functions [default: 1]
+    #[arg(long, env = "SKYDOCK_EMBEDDED_SEED", value_name = "N")]
+    pub embedded_seed: Option<String>,
+    /// Where to read the dates of runtimes (AWS's page in markdown), or `off` for those compiled in [default: AWS's
+    /// page; `off` for the embedded account]
+    #[arg(long, env = "SKYDOCK_RUNTIMES_PAGE", value_name = "URL|off")]
+    pub runtimes_page: Option<String>,
+}
+
+/// Flags as meant.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) account: Chosen,
+    /// None: the dates compiled in.
+    pub(crate) runtimes_page: Option<Url>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Chosen {
+    Aws,
+    Embedded { seed: u64 },
+}
+
+impl Flags {
+    /// What the flags mean, or everything that is wrong with them.
+    pub(crate) fn read(&self) -> Result<Choice, Faults> {
+        let mut faults = Faults::default();
+        let account = self.account.as_deref().unwrap_or("aws");
+        if !["aws", "embedded"].contains(&account) {
+            faults.add("--account (SKYDOCK_ACCOUNT)", account, "choose aws or embedded");
+        }
+        let seed = match self.embedded_seed.as_deref().map(str::parse::<u64>) {
+            None => SEED,
+            Some(Ok(seed)) => seed,
+            Some(Err(_)) => {
+                let given = self.embedded_seed.as_deref().unwrap_or_default();
+                faults.add(
+                    "--embedded-seed (SKYDOCK_EMBEDDED_SEED)",
+                    given,
+                    "write a whole number from 0 on",
+                );
+                SEED
+            }
+        };
+        let default_page = if account == "embedded" {
+            "off"
+        } else {
+            RUNTIMES_PAGE
+        };
+        let runtimes_page = match self.runtimes_page.as_deref().unwrap_or(default_page) {
+            "off" => None,
+            url => match Url::parse(url) {
+                Ok(url) if matches!(url.scheme(), "https" | "http") => Some(url),
+                _ => {
+                    let wanted = "write an http(s) URL of AWS's page in markdown, or off";
+                    faults.add("--runtimes-page (SKYDOCK_RUNTIMES_PAGE)", url, wanted);
+                    None
+                }
+            },
+        };
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let account = if account == "embedded" {
+            Chosen::Embedded { seed }
+        } else {
+            Chosen::Aws
+        };
+        Ok(Choice {
+            account,
+            runtimes_page,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_flags_it_is_aws_and_its_page() {
+        let choice = Flags::default().read().expect("nothing is wrong");
+        assert_eq!(choice.account, Chosen::Aws);
+        assert_eq!(
+            choice.runtimes_page.map(String::from).as_deref(),
+            Some(RUNTIMES_PAGE)
+        );
+    }
+
+    #[test]
+    fn the_embedded_account_reads_no_page_unless_told_to() {
+        let flags = Flags {
+            account: Some("embedded".into()),
+            embedded_seed: Some("7".into()),
+            runtimes_page: None,
+        };
+        let choice = flags.read().expect("nothing is wrong");
+        assert_eq!(
+            choice,
+            Choice {
+                account: Chosen::Embedded { seed: 7 },
+                runtimes_page: None
+            }
+        );
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let flags = Flags {
+            account: Some("azure".into()),
+            embedded_seed: Some("-1".into()),
+            runtimes_page: Some("ftp://example.com".into()),
+        };
+        let faults = flags.read().expect_err("all three are wrong").to_string();
+        for text in [
+            "--account (SKYDOCK_ACCOUNT) is \"azure\"",
+            "is \"-1\"",
+            "is \"ftp://example.com\"",
+        ] {
+            assert!(faults.contains(text), "{faults}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! How a call that did not succeed is told: to the model what it can mend, to the operator's log the rest.
+
+use rmcp::{
+    ErrorData,
+    handler::server::tool::IntoCallToolResult,
+    model::{CallToolResponse, CallToolResult, ContentBlock},
+};
+
+use super::marker;
+use crate::{account, upgrade};
+
+/// Why a tool gives no result.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Name(#[from] account::NotAName),
+    #[error(transparent)]
+    Marker(#[from] marker::Fault),
+    #[error("{field} is not JSON ({cause}); pass one JSON value as a string, such as \"{{}}\"")]
+    NotJson {
+        field: &'static str,
+        cause: serde_json::Error,
+    },
+    #[error(
+        "{field} has {size} bytes, but Lambda takes at most {} in one call",
+        account::PAYLOAD_LIMIT
+    )]
+    TooLarge { field: &'static str, size: usize },
+    #[error("pageSize is {0}, but must be from 1 to 50")]
+    PageSize(u32),
+    #[error("there is no runtime {0:?}; call get-runtime-info without `runtime` for all of them")]
+    NoSuchRuntime(String),
+    #[error(transparent)]
+    Account(#[from] account::Error),
+    #[error(transparent)]
+    Upgrade(#[from] upgrade::Refusal),
+    #[error("the procedure ended by itself")]
+    Aborted(#[from] tokio::task::JoinError),
+    #[error("the result has no JSON form")]
+    Unwritable(#[from] serde_json::Error),
+}
+
+impl Failure {
+    /// True if neither the model nor its user can do anything about it.
+    fn is_ours(&self) -> bool {
+        let ours = |error: &account::Error| error.is_ambiguous();
+        match self {
+            Self::Account(error) | Self::Upgrade(upgrade::Refusal::Account(error)) => ours(error),
+            Self::Aborted(_) | Self::Unwritable(_) => true,
+            _ => false,
+        }
+    }
+
+    /// The text for the model.
+    fn tell(self) -> String {
+        if !self.is_ours() {
+            // Causes are for the operator: AWS puts principals and hosts into them.
+            tracing::debug!(cause = ?self, "a tool call was refused");
+            return self.to_string();
+        }
+        let id = format!("{:016x}", rand::random::<u64>());
+        tracing::error!(id, cause = ?self, "a tool call failed");
+        format!(
+            "something went wrong between this server and AWS; try again, and if it stays so give its operator this id: {id}"
+        )
+    }
+}
+
+impl IntoCallToolResult for Failure {
+    fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {
+        Ok(CallToolResult::error(vec![ContentBlock::text(self.tell())]).into())
+    }
+}
+
+/// Checks that a text is JSON that Lambda takes as an event.
+pub(super) fn event(field: &'static str, text: &str) -> Result<(), Failure> {
+    if text.len() > account::PAYLOAD_LIMIT {
+        return Err(Failure::TooLarge {
+            field,
+            size: text.len(),
+        });
+    }
+    serde_json::from_str::<serde::de::IgnoredAny>(text)
+        .map(drop)
+        .map_err(|cause| Failure::NotJson { field, cause })
+}

@@ -1,0 +1,127 @@
+//! What was done, step by step, and how it ended.
+
+use tokio::sync::mpsc::UnboundedSender;
+
+/// How a change of the runtime ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The new runtime is in force.
+    Updated,
+    /// It did not work; the old one is in force again.
+    RolledBack,
+    /// It did not work, and the old one could not be put back: somebody has to look.
+    RollbackFailed,
+    /// Nothing was changed.
+    Unchanged,
+}
+
+/// A part of the procedure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// May it be changed?
+    Check,
+    /// Ask AWS to change it.
+    Update,
+    /// Wait until the change is in force.
+    Settle,
+    /// Run the function with the test event.
+    Test,
+    /// Put the old runtime back.
+    Rollback,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum State {
+    /// As intended.
+    Done,
+    /// Not as intended.
+    Failed,
+    /// Left out.
+    Skipped,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Step {
+    /// Which part of the procedure.
+    pub phase: Phase,
+    /// How it ended.
+    pub state: State,
+    /// In words.
+    pub detail: String,
+}
+
+/// What was done.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Report {
+    /// The function's name.
+    pub function: String,
+    /// The runtime it had.
+    pub from: String,
+    /// The runtime asked for.
+    pub to: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// In the order they were taken.
+    pub steps: Vec<Step>,
+    /// The function's revision at the end, as far as it is known.
+    pub revision_id: Option<String>,
+}
+
+/// A report being written.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) function: String,
+    pub(super) from: String,
+    pub(super) to: String,
+    steps: Vec<Step>,
+    progress: UnboundedSender<String>,
+}
+
+impl Record {
+    pub(super) fn new(function: &str, from: &str, to: &str, progress: UnboundedSender<String>) -> Self {
+        let (function, from, to) = (function.to_owned(), from.to_owned(), to.to_owned());
+        Self {
+            function,
+            from,
+            to,
+            steps: Vec::new(),
+            progress,
+        }
+    }
+
+    /// Writes a step down, and tells it.
+    pub(super) fn note(&mut self, phase: Phase, state: State, detail: String) {
+        self.tell(detail.clone());
+        self.steps.push(Step { phase, state, detail });
+    }
+
+    /// Tells what is going on without writing it down. Nobody has to listen.
+    pub(super) fn tell(&self, message: String) {
+        drop(self.progress.send(message));
+    }
+
+    pub(super) fn close(self, outcome: Outcome, revision_id: Option<String>) -> Report {
+        let Self {
+            function,
+            from,
+            to,
+            steps,
+            progress: _,
+        } = self;
+        tracing::info!(function, from, to, ?outcome, "a runtime update ended");
+        Report {
+            function,
+            from,
+            to,
+            outcome,
+            steps,
+            revision_id,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Waits until an update is in force: AWS takes it at once, but applies it later.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::report::Record;
+use crate::account::{Account, Configuration, FunctionName, UpdateState};
+
+/// How long a change may take.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Patience {
+    /// Until the new runtime must be in force. The default is 45 seconds: most MCP clients give a call 60.
+    pub update: Pace,
+    /// Until the old runtime must be in force again. The default is 2 minutes: the caller may be gone, but the
+    /// function is worth the wait.
+    pub rollback: Pace,
+}
+
+/// How often to look, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// The pause before the second look; it doubles each time, up to 4 seconds.
+    pub first: Duration,
+    /// When to give up.
+    pub limit: Duration,
+}
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+
+impl Default for Patience {
+    fn default() -> Self {
+        let first = Duration::from_millis(250);
+        Self {
+            update: Pace {
+                first,
+                limit: Duration::from_secs(45),
+            },
+            rollback: Pace {
+                first,
+                limit: Duration::from_mins(2),
+            },
+        }
+    }
+}
+
+impl Patience {
+    /// Both phases at the same pace.
+    #[must_use]
+    pub fn of(first: Duration, limit: Duration) -> Self {
+        let pace = Pace { first, limit };
+        Self {
+            update: pace,
+            rollback: pace,
+        }
+    }
+}
+
+/// A deadline and the pauses up to it.
+#[derive(Debug)]
+pub(super) struct Looks {
+    next: Duration,
+    pub(super) deadline: Instant,
+}
+
+impl Looks {
+    pub(super) fn new(pace: Pace) -> Self {
+        Self {
+            next: pace.first,
+            deadline: Instant::now() + pace.limit,
+        }
+    }
+
+    /// Sleeps until it is time for the next look; false if the time is up.
+    pub(super) async fn pause(&mut self) -> bool {
+        let until = (Instant::now() + self.next).min(self.deadline);
+        self.next = (self.next * 2).min(LONGEST_PAUSE);
+        sleep_until(until).await;
+        Instant::now() < self.deadline
+    }
+}
+
+/// How the waiting ended.
+#[derive(Debug)]
+pub(super) enum Settled {
+    /// The last update is in force.
+    InForce(Box<Configuration>),
+    /// It is not, for this reason.
+    Not(String),
+}
+
+/// Looks at the function until its last update is in force. A look that fails in passing is taken again.
+pub(super) async fn wait(
+    account: &Account,
+    function: &FunctionName,
+    pace: Pace,
+    cancelled: &CancellationToken,
+    record: &Record,
+) -> Settled {
+    let mut looks = Looks::new(pace);
+    let limit = pace.limit.as_secs_f32();
+    loop {
+        let look = tokio::select! {
+            biased;
+            () = cancelled.cancelled() => return Settled::Not("cancelled while the update was in progress".to_owned()),
+            look = timeout_at(looks.deadline, account.configuration(function)) => look,
+        };
+        match look {
+            Ok(Ok(now)) => match &now.last_update {
+                UpdateState::Successful => return Settled::InForce(Box::new(now)),
+                UpdateState::Failed(reason) => {
+                    return Settled::Not(format!("AWS could not apply it: {reason}"));
+                }
+                UpdateState::InProgress => record.tell("waiting until AWS has applied the update".to_owned()),
+            },
+            Ok(Err(error)) if error.may_pass() => record.tell(format!("looking again, because {error}")),
+            Ok(Err(error)) => return Settled::Not(error.to_string()),
+            Err(_) => return Settled::Not(format!("still in progress after {limit} s")),
+        }
+        let in_time = tokio::select! {
+            biased;
+            () = cancelled.cancelled() => continue,
+            in_time = looks.pause() => in_time,
+        };
+        if !in_time {
+            return Settled::Not(format!("still in progress after {limit} s"));
+        }
+    }
+}
