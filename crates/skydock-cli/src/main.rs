@@ -16,7 +16,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Demo(demo::Args),
-    Call(call::Args),
+    Call(Box<call::Args>),
     Config(config::Args),
 }
 
@@ -24,7 +24,7 @@ enum Verb {
 async fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
         Verb::Demo(args) => demo::run(args).await,
-        Verb::Call(args) => call::run(args).await,
+        Verb::Call(args) => call::run(*args).await,
         Verb::Config(args) => config::run(&args).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| report(&error))

@@ -31,7 +31,7 @@ pub struct Kind {
     /// The only values allowed; empty means no such limit.
     choices: Vec<Choice>,
     /// What the items of an array may be.
-    items: Option<Box<Kind>>,
+    items: Option<Box<Self>>,
     format: Option<String>,
     /// Bounds of a number.
     range: (Option<f64>, Option<f64>),
@@ -205,9 +205,7 @@ impl Kind {
     /// What was wanted instead, as the end of a sentence that starts with the name.
     pub fn read(&self, words: &[String]) -> Result<Value, String> {
         let value = match words {
-            [single] if !(self.is_list() && !single.trim_start().starts_with('[')) => {
-                self.read_word(single)?
-            }
+            [single] if !self.is_list() || single.trim_start().starts_with('[') => self.read_word(single)?,
             words if self.is_list() => {
                 let item = self.items.as_deref().cloned().unwrap_or_default();
                 words
@@ -377,52 +375,52 @@ mod tests {
 
     use super::*;
 
-    fn kind(schema: Value) -> Kind {
+    fn kind(schema: &Value) -> Kind {
         let object = json!({"type": "object", "properties": {"x": schema}, "$defs": {
             "Size": {"oneOf": [{"const": "S", "title": "small"}, {"const": "L"}]}}});
         parameters(object.as_object().unwrap()).remove(0).kind
     }
 
-    fn read(schema: Value, words: &[&str]) -> Result<Value, String> {
+    fn read(schema: &Value, words: &[&str]) -> Result<Value, String> {
         kind(schema).read(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
     }
 
     #[test]
     fn words_become_what_the_schema_says() {
-        assert_eq!(read(json!({"type": "string"}), &["42"]), Ok(json!("42")));
-        assert_eq!(read(json!({"type": "integer"}), &["42"]), Ok(json!(42)));
+        assert_eq!(read(&json!({"type": "string"}), &["42"]), Ok(json!("42")));
+        assert_eq!(read(&json!({"type": "integer"}), &["42"]), Ok(json!(42)));
         assert_eq!(
-            read(json!({"type": ["number", "null"]}), &["0.5"]),
+            read(&json!({"type": ["number", "null"]}), &["0.5"]),
             Ok(json!(0.5))
         );
         assert_eq!(
-            read(json!({"type": ["integer", "null"]}), &["null"]),
+            read(&json!({"type": ["integer", "null"]}), &["null"]),
             Ok(Value::Null)
         );
-        assert_eq!(read(json!({"type": "boolean"}), &["yes"]), Ok(json!(true)));
+        assert_eq!(read(&json!({"type": "boolean"}), &["yes"]), Ok(json!(true)));
         assert_eq!(
-            read(json!({"type": "object"}), &[r#"{"a":1}"#]),
+            read(&json!({"type": "object"}), &[r#"{"a":1}"#]),
             Ok(json!({"a": 1}))
         );
-        assert_eq!(read(json!({}), &["[1]"]), Ok(json!([1])));
-        assert_eq!(read(json!({}), &["plain"]), Ok(json!("plain")));
+        assert_eq!(read(&json!({}), &["[1]"]), Ok(json!([1])));
+        assert_eq!(read(&json!({}), &["plain"]), Ok(json!("plain")));
     }
 
     #[test]
     fn an_array_takes_one_word_several_words_or_json() {
         let schema = json!({"type": "array", "items": {"type": "integer"}});
-        assert_eq!(read(schema.clone(), &["1"]), Ok(json!([1])));
-        assert_eq!(read(schema.clone(), &["1", "2"]), Ok(json!([1, 2])));
-        assert_eq!(read(schema.clone(), &["[1, 2]"]), Ok(json!([1, 2])));
+        assert_eq!(read(&schema, &["1"]), Ok(json!([1])));
+        assert_eq!(read(&schema, &["1", "2"]), Ok(json!([1, 2])));
+        assert_eq!(read(&schema, &["[1, 2]"]), Ok(json!([1, 2])));
         assert_eq!(
-            read(schema, &["one"]).unwrap_err(),
+            read(&schema, &["one"]).unwrap_err(),
             "must be an integer, not \"one\""
         );
     }
 
     #[test]
     fn references_and_choices_are_resolved() {
-        let size = kind(json!({"anyOf": [{"$ref": "#/$defs/Size"}, {"type": "null"}]}));
+        let size = kind(&json!({"anyOf": [{"$ref": "#/$defs/Size"}, {"type": "null"}]}));
         assert_eq!(size.describe(), "S | L");
         assert_eq!(size.read(&["small".into()]), Ok(json!("S")));
         assert_eq!(
@@ -430,14 +428,14 @@ mod tests {
             "must be one of S, L, not \"M\""
         );
         assert_eq!(
-            kind(json!({"$ref": "https://example.com/x.json"})).describe(),
+            kind(&json!({"$ref": "https://example.com/x.json"})).describe(),
             "any"
         );
     }
 
     #[test]
     fn limits_are_named() {
-        let fault = |schema, word| read(schema, &[word]).unwrap_err();
+        let fault = |schema: Value, word| read(&schema, &[word]).unwrap_err();
         assert_eq!(
             fault(json!({"type": "integer", "minimum": 1}), "0"),
             "must be at least 1"

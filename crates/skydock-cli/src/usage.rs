@@ -41,7 +41,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(is_closed_pipe) {
         return ExitCode::SUCCESS;
     }
-    crate::screen::fault(&sentence(error));
+    crate::screen::fault(&client::tell(error.as_ref()));
     let usage = error.is::<Usage>()
         || error
             .downcast_ref::<client::Error>()
@@ -60,20 +60,6 @@ fn is_closed_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
         .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// The error and its causes; a cause that the text above already tells (as rmcp's errors do) is not told twice.
-fn sentence(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain() {
-        let cause = cause.to_string();
-        if text.is_empty() {
-            text = cause;
-        } else if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +69,6 @@ mod tests {
         let error = anyhow::anyhow!("port taken")
             .context("cannot start: port taken")
             .context("no demo");
-        assert_eq!(sentence(&error), "no demo: cannot start: port taken");
+        assert_eq!(client::tell(error.as_ref()), "no demo: cannot start: port taken");
     }
 }

@@ -150,7 +150,7 @@ mod tests {
 
     use super::*;
 
-    fn signature(schema: Value) -> Signature {
+    fn signature(schema: &Value) -> Signature {
         let object = schema.as_object().cloned().unwrap();
         Signature::of_tool(&rmcp::model::Tool::new("order", "orders", object))
     }
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn every_fault_is_named_at_once() {
         let order = signature(
-            json!({"type": "object", "required": ["size", "name"], "properties": {
+            &json!({"type": "object", "required": ["size", "name"], "properties": {
             "size": {"type": "integer"}, "name": {"type": "string", "description": "Who it is for"},
             "toppings": {"type": "array", "items": {"type": "string"}}}}),
         );
@@ -184,8 +184,8 @@ mod tests {
 
     #[test]
     fn a_tool_without_declared_properties_takes_anything() {
-        assert!(faults(&signature(json!({"type": "object"})), &["x=1"]).is_empty());
-        let none = signature(json!({"type": "object", "properties": {}}));
+        assert!(faults(&signature(&json!({"type": "object"})), &["x=1"]).is_empty());
+        let none = signature(&json!({"type": "object", "properties": {}}));
         assert_eq!(
             faults(&none, &["x=1"]),
             ["order has no argument \"x\"; it takes none"]

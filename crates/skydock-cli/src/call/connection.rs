@@ -1,6 +1,11 @@
 //! The flags that say how to connect, shared by the verbs that do.
 
-use std::{collections::HashMap, fs, path::PathBuf, time::Duration};
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use reqwest::{
     Url,
@@ -28,6 +33,9 @@ pub struct Connection {
     /// File with the secret of --client-id
     #[arg(long, value_name = "FILE", requires = "client_id")]
     client_secret_file: Option<PathBuf>,
+    /// Get the token with --client-id and its secret alone, without a person
+    #[arg(long, requires = "client_secret_file")]
+    client_credentials: bool,
     /// URL of an OAuth Client ID Metadata Document that describes this client
     #[arg(long, value_name = "URL")]
     client_metadata_url: Option<String>,
@@ -58,6 +66,7 @@ impl Connection {
                 .and_then(|file| self::secret(file, faults)),
             registration: Registration {
                 client: self.client_id.clone().map(|id| (id, secret)),
+                machine: self.client_credentials,
                 metadata_url: self.client_metadata_url.clone(),
             },
             roots: self
@@ -90,7 +99,7 @@ impl Connection {
     }
 }
 
-fn secret(file: &PathBuf, faults: &mut Vec<String>) -> Option<String> {
+fn secret(file: &Path, faults: &mut Vec<String>) -> Option<String> {
     let fault = match fs::read_to_string(file) {
         Ok(text) if !text.trim().is_empty() => return Some(text.trim().to_owned()),
         Ok(_) => "it is empty".to_owned(),
@@ -100,7 +109,7 @@ fn secret(file: &PathBuf, faults: &mut Vec<String>) -> Option<String> {
     None
 }
 
-fn directory(path: &PathBuf, faults: &mut Vec<String>) -> Option<Url> {
+fn directory(path: &Path, faults: &mut Vec<String>) -> Option<Url> {
     let absolute = match path.canonicalize() {
         Ok(absolute) if absolute.is_dir() => absolute,
         Ok(_) => {

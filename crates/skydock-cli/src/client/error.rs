@@ -6,8 +6,11 @@ use rmcp::{
     ServiceError,
     model::{ErrorData, ProtocolVersion},
     service::ClientInitializeError,
-    transport::auth::AuthError,
+    transport::{auth::AuthError, streamable_http_client::StreamableHttpError, worker::WorkerQuitReason},
 };
+
+/// An error of another library, as the cause of one of ours.
+pub type Cause = Box<dyn StdError + Send + Sync>;
 
 /// Why a server could not be reached, or would not answer.
 #[derive(Debug, thiserror::Error)]
@@ -38,24 +41,22 @@ pub enum Error {
         source: io::Error,
     },
     /// Nothing listens there.
-    #[error("nothing answers at {target}; is the server running, and is the port right?")]
+    #[error("nothing answers at {target}: {reason}; is the server running, and is the address right?")]
     Unreachable {
         /// Where.
         target: String,
         /// What the network says.
-        #[source]
-        source: Box<ClientInitializeError>,
+        reason: String,
     },
     /// Something answered, but not as an MCP server does.
-    #[error("{target} does not answer as an MCP server{}", tail(stderr))]
+    #[error("{target} does not answer as an MCP server: {reason}{}", tail(stderr))]
     NotMcp {
         /// Where.
         target: String,
+        /// What came instead.
+        reason: String,
         /// The last lines a started program wrote to stderr.
         stderr: String,
-        /// What came instead.
-        #[source]
-        source: Box<ClientInitializeError>,
     },
     /// The handshake was not answered in time.
     #[error("{target} did not answer the handshake within {} s{}", patience.as_secs(), tail(stderr))]
@@ -118,7 +119,7 @@ pub enum Error {
     },
     /// The way to the authorization page failed.
     #[error("cannot follow the login to its end")]
-    Browser(#[source] Box<dyn StdError + Send + Sync>),
+    Browser(#[source] Cause),
     /// The server answered a request with an error.
     #[error("the server answered {}: {}", error.code.0, error.message)]
     Answer {
@@ -127,7 +128,7 @@ pub enum Error {
     },
     /// The connection broke, or the answer was none.
     #[error("the request was not answered")]
-    Request(#[source] ServiceError),
+    Request(#[source] Cause),
 }
 
 impl Error {
@@ -149,15 +150,28 @@ impl Error {
                 target,
                 offered: server_supported,
             },
-            source if is_connect(&source) => Self::Unreachable {
-                target,
-                source: Box::new(source),
-            },
-            source => Self::NotMcp {
-                target,
-                stderr,
-                source: Box::new(source),
-            },
+            ClientInitializeError::ConnectionClosed(_) => {
+                let reason = "it closed the connection during the handshake".to_owned();
+                Self::NotMcp {
+                    target,
+                    reason,
+                    stderr,
+                }
+            }
+            error => {
+                let cause = handshake_cause(error);
+                match chain(cause.as_ref()).last() {
+                    Some(reason) if is_connect(cause.as_ref()) => Self::Unreachable {
+                        target,
+                        reason: reason.to_string(),
+                    },
+                    _ => Self::NotMcp {
+                        target,
+                        reason: tell(cause.as_ref()),
+                        stderr,
+                    },
+                }
+            }
         }
     }
 }
@@ -166,8 +180,17 @@ impl From<ServiceError> for Error {
     fn from(source: ServiceError) -> Self {
         match source {
             ServiceError::McpError(error) => Self::Answer { error },
-            source => Self::Request(source),
+            ServiceError::TransportSend(broken) => Self::Request(broken.error),
+            source => Self::Request(Box::new(source)),
         }
+    }
+}
+
+/// What the transport says; rmcp wraps it in the names of its types.
+fn handshake_cause(error: ClientInitializeError) -> Cause {
+    match error {
+        ClientInitializeError::TransportError { error, .. } => error.error,
+        error => Box::new(error),
     }
 }
 
@@ -191,9 +214,33 @@ fn is_connect(error: &(dyn StdError + 'static)) -> bool {
 pub(super) fn chain<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |cause: &&'a (dyn StdError + 'static)| {
-        (**cause).source()
-    })
+    std::iter::successors(Some(error), |cause| next(*cause))
+}
+
+/// The cause of an error, also where rmcp's HTTP transport does not link it.
+fn next<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    type Http = StreamableHttpError<reqwest::Error>;
+    if let Some(WorkerQuitReason::Fatal { error, .. }) = error.downcast_ref::<WorkerQuitReason<Http>>() {
+        return Some(error);
+    }
+    if let Some(StreamableHttpError::Client(error)) = error.downcast_ref::<Http>() {
+        return Some(error);
+    }
+    error.source()
+}
+
+/// An error and its causes in one sentence; one that the text already tells (as rmcp's errors do) is not told twice.
+pub(crate) fn tell(error: &(dyn StdError + 'static)) -> String {
+    let mut text = String::new();
+    for cause in chain(error) {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn start_hint(program: &str, source: &io::Error) -> String {

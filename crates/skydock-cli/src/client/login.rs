@@ -3,13 +3,16 @@
 use std::{error::Error as StdError, mem, sync::Arc};
 
 use reqwest::Url;
-use rmcp::transport::{
-    AuthClient, AuthorizationManager,
-    auth::{
-        AuthError, AuthorizationCallback, AuthorizationMetadata, AuthorizationRequest, AuthorizationSession,
-        WWWAuthenticateParams,
+use rmcp::{
+    ServiceError,
+    transport::{
+        AuthClient, AuthorizationManager,
+        auth::{
+            AuthError, AuthorizationCallback, AuthorizationMetadata, AuthorizationRequest,
+            AuthorizationSession, ClientCredentialsConfig, WWWAuthenticateParams,
+        },
+        streamable_http_client::{AuthRequiredError, InsufficientScopeError},
     },
-    streamable_http_client::{AuthRequiredError, InsufficientScopeError},
 };
 
 use super::{
@@ -22,6 +25,8 @@ use super::{
 pub struct Registration {
     /// A client id that was issued beforehand, with its secret if it has one.
     pub client: Option<(String, Option<String>)>,
+    /// Whether the id and its secret alone are to get the token (OAuth client credentials), without a person.
+    pub machine: bool,
     /// The URL of a Client ID Metadata Document, used where the server supports it.
     pub metadata_url: Option<String>,
 }
@@ -40,7 +45,16 @@ impl std::fmt::Debug for Registration {
 pub(super) struct Challenge(pub(super) String);
 
 impl Challenge {
-    /// Finds the challenge among the causes of a failed request.
+    /// Finds the challenge that a request failed at.
+    pub(super) fn of_request(error: &ServiceError) -> Option<Self> {
+        // rmcp does not link this cause into the chain
+        match error {
+            ServiceError::TransportSend(cause) => Self::find(cause.error.as_ref()),
+            error => Self::find(error),
+        }
+    }
+
+    /// Finds the challenge among the causes of an error.
     pub(super) fn find(error: &(dyn StdError + 'static)) -> Option<Self> {
         chain(error).find_map(|cause| {
             let unauthorized = cause.downcast_ref::<AuthRequiredError>();
@@ -127,6 +141,10 @@ impl Login {
             .resolve_metadata_from_challenge(Some(challenge))
             .await
             .map_err(|source| self.failed(source))?;
+        if self.registration.machine {
+            slot.set_metadata(resolution.metadata);
+            return self.identify(slot).await.map_err(|source| self.failed(source));
+        }
         require_pkce(&resolution.metadata).map_err(|source| self.failed(source))?;
         slot.set_metadata(resolution.metadata);
         let request = self.request(challenge, known);
@@ -149,6 +167,24 @@ impl Login {
         .await;
         *slot = session.auth_manager;
         outcome.map(drop)
+    }
+
+    /// Gets a token for this client itself (RFC 6749 §4.4).
+    async fn identify(&self, manager: &mut AuthorizationManager) -> Result<(), AuthError> {
+        let Some((client_id, Some(client_secret))) = self.registration.client.clone() else {
+            return Err(AuthError::AuthorizationRequired);
+        };
+        let scopes = manager.select_initial_scopes(&[]).await;
+        let resource = Some(self.endpoint.to_string());
+        let config = ClientCredentialsConfig::ClientSecret {
+            client_id,
+            client_secret,
+            scopes,
+            resource,
+        };
+        manager.validate_client_credentials_metadata(&config)?;
+        manager.configure_client_credentials(&config)?;
+        manager.exchange_client_credentials(&config).await.map(drop)
     }
 
     fn request(&self, challenge: &str, known: bool) -> AuthorizationRequest {
@@ -193,7 +229,7 @@ impl Login {
     fn failed(&self, source: AuthError) -> Error {
         Error::Login {
             target: self.endpoint.to_string(),
-            source,
+            source: Box::new(source),
         }
     }
 }
@@ -203,7 +239,7 @@ async fn manager(endpoint: &Url) -> Result<AuthorizationManager, Error> {
         .await
         .map_err(|source| Error::Login {
             target: endpoint.to_string(),
-            source,
+            source: Box::new(source),
         })
 }
 

@@ -28,9 +28,10 @@ use rmcp::{
     },
 };
 
+pub(crate) use self::error::tell;
 pub use self::{
     era::{Era, UnknownEra},
-    error::Error,
+    error::{Cause, Error},
     handler::Handler,
     login::Registration,
     loopback::Loopback,
@@ -320,7 +321,7 @@ impl Client {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let Some(challenge) = Challenge::find(&error) else {
+            let Some(challenge) = Challenge::of_request(&error) else {
                 return Err(error.into());
             };
             match &self.login {
