@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_is_refused_when_changed_expired_foreign_or_of_another_request() {
+    fn a_state_is_refused_when_changed_foreign_or_of_another_request() {
         let seal = Seal::new(&Key::random(), Duration::from_secs(60));
         let binding = Binding::new(
             "tools/call",

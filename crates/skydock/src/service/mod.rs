@@ -1,5 +1,6 @@
 //! MCP over HTTP as one service: a request in, a response out. Every door leads here.
 
+mod dispatch;
 mod door;
 mod envelope;
 mod rejection;
@@ -14,7 +15,7 @@ use rmcp::{
     transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService},
 };
 
-use self::{door::Door, envelope::Envelope, rejection::Rejection};
+use self::{dispatch::Dispatch, door::Door, envelope::Envelope, rejection::Rejection};
 use crate::{
     config::{Config, Mode},
     guard::{Guard, Visit},
@@ -35,6 +36,7 @@ impl<H: ServerHandler> Clone for Service<H> {
 
 struct Inner<H: ServerHandler> {
     mcp: StreamableHttpService<Guard<H>, Sessions>,
+    dispatch: Dispatch<H>,
     sessions: Arc<Sessions>,
     door: Door,
     drain: Drain,
@@ -59,10 +61,12 @@ impl<H: ServerHandler> Service<H> {
             // the door and the envelope have checked both
             .disable_allowed_hosts()
             .with_max_request_body_bytes(usize::MAX);
+        let dispatch = Dispatch::new(guard.clone(), config.mode);
         let mcp = StreamableHttpService::new(move || Ok(guard.clone()), Arc::clone(&sessions), rmcp);
         let door = Door::new(&config.hosts, &config.origins);
         Self(Arc::new(Inner {
             mcp,
+            dispatch,
             sessions,
             door,
             drain,
@@ -138,6 +142,7 @@ impl<H: ServerHandler> Inner<H> {
         envelope: &Envelope<'_>,
         mut message: Request<Bytes>,
     ) -> Result<Response<Body>, Rejection> {
+        tracing::debug!(method = %envelope.method, target = envelope.target().as_deref(), "received");
         let is_request = envelope.kind == envelope::Kind::Request;
         if is_request && self.drain.is_draining() {
             return Err(Rejection::Draining);
@@ -150,14 +155,21 @@ impl<H: ServerHandler> Inner<H> {
         self.attend(&mut message);
         // a subscription ends only when the client or a shutdown ends it
         let token = (is_request && !envelope.requests("subscriptions/listen")).then(|| self.drain.answer());
-        let message = message.map(Full::new);
         let response = if opens {
             let place = self.sessions.place().ok_or(Rejection::Full)?;
-            Sessions::with_place(place, self.mcp.handle(message)).await
+            let response = Sessions::with_place(place, self.mcp.handle(message.map(Full::new))).await;
+            translate(response.map(Body::new), true)?
+        } else if let Some(answer) = self.dispatch.call(envelope, &mut message) {
+            answer.await
         } else {
-            self.mcp.handle(message).await
+            let homeless = self.stateful && !message.headers().contains_key(SESSION);
+            let response = self.mcp.handle(message.map(Full::new)).await;
+            match translate(response.map(Body::new), true) {
+                // without a session rmcp refuses old clients; with one it is a header that is wrong
+                Err(Rejection::Request) if homeless => Err(Rejection::SessionRequired),
+                response => response,
+            }?
         };
-        let response = translate(response.map(Body::new), true)?;
         Ok(match token {
             Some(token) => Drain::hold(response, token),
             None => response,

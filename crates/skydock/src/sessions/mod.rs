@@ -129,12 +129,6 @@ impl Sessions {
         self.usage(id).map(Lease::new)
     }
 
-    /// The number of sessions.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.uses(|uses| uses.len())
-    }
-
     /// Ends sessions that nobody has used for the time to live, as long as somebody holds the sessions.
     pub(crate) async fn reap(sessions: Weak<Self>) {
         loop {
