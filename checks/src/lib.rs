@@ -1,1 +1,7 @@
-//! Placeholder while the dependencies build.
+//! What no single crate can test: the referee, real clients, real stand-ins, hostile input, the shape of the house.
+
+pub mod baseline;
+pub mod fixtures;
+pub mod program;
+pub mod suite;
+pub mod tools;
