@@ -37,11 +37,16 @@ pub(super) enum Habit {
 }
 
 impl Behaviour {
-    /// A function that works.
-    pub(super) fn answers(language: Option<&str>) -> Self {
+    /// A function that a client creates: its code is not run, so it works, unless its handler is called `fail`.
+    pub(super) fn created(language: Option<&str>, handler: &str) -> Self {
+        let habit = if handler.ends_with(".fail") {
+            Habit::AlwaysRaises
+        } else {
+            Habit::Sound
+        };
         Self {
             language: language.map(str::to_owned),
-            habit: Habit::Sound,
+            habit,
         }
     }
 }

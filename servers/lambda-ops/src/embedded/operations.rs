@@ -219,7 +219,10 @@ fn create(embedded: &Embedded, state: &mut State, request: &Request) -> Answered
     };
     let function = Function {
         description: text(&body, "Description").unwrap_or_default().to_owned(),
-        behaviour: Behaviour::answers(runtime.as_deref().map(language)),
+        behaviour: Behaviour::created(
+            runtime.as_deref().map(language),
+            text(&body, "Handler").unwrap_or_default(),
+        ),
         runtime,
         handler: text(&body, "Handler").unwrap_or_default().to_owned(),
         role,

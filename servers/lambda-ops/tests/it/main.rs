@@ -1,0 +1,19 @@
+//! The server as its clients see it: an rmcp client, the tools, the real SDK, and an account.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its own helpers too"
+)]
+
+mod account;
+mod bench;
+mod contract;
+mod invoking;
+mod listing;
+mod looking;
+mod program;
+mod runtimes;
+mod tools;
+mod updating;

@@ -1,0 +1,106 @@
+//! The program itself: what it says when it cannot start, and that it speaks on stdio.
+
+use std::process::Stdio;
+
+use rmcp::{ServiceExt, model::CallToolRequestParams};
+use tokio::process::Command;
+
+/// The program with nothing of this machine's AWS configuration.
+fn program(home: &std::path::Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lambda-ops"));
+    command
+        .env_clear()
+        .env("HOME", home)
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .kill_on_drop(true);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+async fn refusal(command: &mut Command) -> (Option<i32>, String) {
+    let ended = command.output().await.expect("the program runs");
+    (
+        ended.status.code(),
+        String::from_utf8(ended.stderr).expect("UTF-8"),
+    )
+}
+
+#[tokio::test]
+async fn no_region_is_a_clear_refusal_and_never_a_silent_default() {
+    let home = std::env::temp_dir();
+    let (code, text) = refusal(
+        program(&home)
+            .env("AWS_ACCESS_KEY_ID", "a")
+            .env("AWS_SECRET_ACCESS_KEY", "b"),
+    )
+    .await;
+    assert_eq!(code, Some(2));
+    assert!(
+        text.contains("no AWS region is configured; set AWS_REGION"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn no_credentials_are_a_clear_refusal() {
+    let home = std::env::temp_dir();
+    let (code, text) = refusal(program(&home).env("AWS_REGION", "eu-central-1")).await;
+    assert_eq!(code, Some(2));
+    assert!(
+        text.contains("no AWS credentials are found; set AWS_PROFILE"),
+        "{text}"
+    );
+    assert!(text.contains("--account embedded"), "{text}");
+}
+
+#[tokio::test]
+async fn all_wrong_flags_are_named_at_once() {
+    let home = std::env::temp_dir();
+    let wrong = ["--account", "azure", "--embedded-seed", "x", "--listen", "8000"];
+    let (code, text) = refusal(program(&home).args(wrong)).await;
+    assert_eq!(code, Some(2));
+    for flag in [
+        "--account (SKYDOCK_ACCOUNT)",
+        "--embedded-seed (SKYDOCK_EMBEDDED_SEED)",
+        "--listen (SKYDOCK_LISTEN)",
+    ] {
+        assert!(text.contains(flag), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_embedded_account_is_served_on_stdio_by_its_seed() {
+    let mut revisions = Vec::new();
+    for _ in 0..2 {
+        let mut child = program(&std::env::temp_dir())
+            .args(["--account", "embedded", "--embedded-seed", "42"])
+            .spawn()
+            .unwrap();
+        let pipes = (
+            child.stdout.take().expect("piped"),
+            child.stdin.take().expect("piped"),
+        );
+        let client = ().serve(pipes).await.expect("it speaks MCP");
+        let arguments = serde_json::from_value(serde_json::json!({ "functionName": "orders-api" })).unwrap();
+        let asked = CallToolRequestParams::new("get-function").with_arguments(arguments);
+        let shown = client
+            .call_tool(asked)
+            .await
+            .expect("it answers")
+            .structured_content
+            .expect("structured");
+        revisions.push(shown["revisionId"].as_str().expect("a revision").to_owned());
+        client.cancel().await.expect("the client ends");
+        assert!(
+            child.wait().await.expect("the program ends").success(),
+            "the end of stdin is a clean end"
+        );
+    }
+    assert_eq!(
+        revisions[0], revisions[1],
+        "the same seed gives the same functions"
+    );
+}
