@@ -191,7 +191,7 @@ fn read_listen(flags: &Flags) -> Result<Option<SocketAddr>, Faults> {
     let wanted = "write an address and a port such as 127.0.0.1:8000";
     text.parse()
         .map(Some)
-        .map_err(|_: std::net::AddrParseError| Faults::one("--listen (SKYDOCK_LISTEN)", text, wanted))
+        .map_err(|_error: std::net::AddrParseError| Faults::one("--listen (SKYDOCK_LISTEN)", text, wanted))
 }
 
 fn read_mode(flags: &Flags) -> Result<Mode, Faults> {

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use http::{HeaderName, HeaderValue, Method, header};
-use rmcp::ServerHandler;
+use rmcp::{RoleServer, ServerHandler, transport::IntoTransport};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::CorsLayer;
@@ -86,6 +86,20 @@ impl<H: ServerHandler> Host<H> {
             signal = signals.next() => tracing::warn!(signal, "ended at once"),
         }
         Ok(())
+    }
+
+    /// Serves one client on a transport of rmcp's, such as a pair of pipes, until it goes away.
+    ///
+    /// # Errors
+    /// When the client does not open the connection as MCP asks.
+    pub async fn serve<T, E, A>(self, transport: T) -> Result<(), Error>
+    where
+        T: IntoTransport<RoleServer, E, A>,
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let Assembly { guard, config, .. } = self.assemble();
+        let running = guard.running().clone();
+        runtime::stdio::serve_on(guard, transport, running, config.limits.grace).await
     }
 
     /// Serves HTTP on a listener that is bound already, in the background.

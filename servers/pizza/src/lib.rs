@@ -165,6 +165,10 @@ impl PizzaShop {
 }
 
 #[prompt_router]
+#[expect(
+    missing_docs,
+    reason = "the macro writes a public function beside each prompt"
+)]
 impl PizzaShop {
     /// A prompt is what the user picks from a menu: here, the order that is always the same.
     #[prompt(

@@ -220,7 +220,7 @@ impl Ask {
     ) -> Result<T, Error> {
         match params {
             ElicitRequestParams::UrlElicitationParams { .. } => {
-                self.require(Capability::Url, self.can_elicit_url())?
+                self.require(Capability::Url, self.can_elicit_url())?;
             }
             _ => self.require(Capability::Form, self.can_elicit())?,
         }

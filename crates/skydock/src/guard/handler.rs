@@ -114,14 +114,14 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
         mut request: CallToolRequestParams,
         mut context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let asking = Asking {
+        let mut asking = Asking {
             method: "tools/call",
             name: &request.name,
             arguments: request.arguments.as_ref(),
             state: &mut request.request_state,
             responses: &mut request.input_responses,
         };
-        let round = self.round(&mut context, asking)?;
+        let round = self.round(&mut context, &mut asking)?;
         let work = move |handler: Arc<H>, context| async move { handler.call_tool(request, context).await };
         match self.run("tools/call", context, work).await {
             Err(Failure::Asked(requests)) => self.required(&round, requests).map(Into::into),
@@ -135,14 +135,14 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
         mut request: GetPromptRequestParams,
         mut context: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
-        let asking = Asking {
+        let mut asking = Asking {
             method: "prompts/get",
             name: &request.name,
             arguments: request.arguments.as_ref(),
             state: &mut request.request_state,
             responses: &mut request.input_responses,
         };
-        let round = self.round(&mut context, asking)?;
+        let round = self.round(&mut context, &mut asking)?;
         let work = move |handler: Arc<H>, context| async move { handler.get_prompt(request, context).await };
         match self.run("prompts/get", context, work).await {
             Err(Failure::Asked(requests)) => self.required(&round, requests).map(Into::into),
@@ -155,14 +155,14 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
         mut request: ReadResourceRequestParams,
         mut context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let asking = Asking {
+        let mut asking = Asking {
             method: "resources/read",
             name: &request.uri,
             arguments: None,
             state: &mut request.request_state,
             responses: &mut request.input_responses,
         };
-        let round = self.round(&mut context, asking)?;
+        let round = self.round(&mut context, &mut asking)?;
         let work =
             move |handler: Arc<H>, context| async move { handler.read_resource(request, context).await };
         match self.run("resources/read", context, work).await {

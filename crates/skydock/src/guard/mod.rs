@@ -143,7 +143,7 @@ impl<H: ServerHandler> Guard<H> {
     fn round(
         &self,
         context: &mut RequestContext<RoleServer>,
-        asking: Asking<'_>,
+        asking: &mut Asking<'_>,
     ) -> Result<Round, ErrorData> {
         let session = settle(context);
         let ask = Ask::new(context, session, self.0.limits.question);

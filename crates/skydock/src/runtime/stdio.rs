@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use rmcp::{ServerHandler, service::ServiceExt, transport::io::stdio_pipes};
+use rmcp::{
+    RoleServer, ServerHandler,
+    service::{ServerInitializeError, ServiceExt},
+    transport::{IntoTransport, io::stdio_pipes},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::Signals;
@@ -19,41 +23,70 @@ pub(crate) async fn serve<H: ServerHandler>(
     mut signals: Signals,
 ) -> Result<(), Error> {
     let stop = CancellationToken::new();
-    let serving = async {
-        let service = match handler.serve_with_ct(stdio_pipes(), stop.clone()).await {
-            Ok(service) => service,
-            // a client that goes away before it says anything has changed its mind
-            Err(rmcp::service::ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
-            Err(error) => return Err(Error::Handshake(error.into())),
-        };
-        if let Err(error) = service.waiting().await {
-            tracing::error!(%error, "the service loop ended early");
-        }
-        Ok(())
-    };
     let signalled = async {
         let signal = signals.next().await;
         tracing::info!(signal, "stopping");
-        stop.cancel();
-        running.close();
         tokio::select! {
-            () = running.wait() => {}
-            () = tokio::time::sleep(grace) => tracing::warn!("handlers were still at work at the end of the grace period"),
+            () = wind_up(&stop, &running, grace) => {}
             _ = signals.next() => {}
         }
         // tokio reads stdin on a thread that nothing can interrupt unless stdin is a pipe; do not wait for it
         end_process()
     };
     let ended = tokio::select! {
-        ended = serving => ended,
+        ended = converse(handler, stdio_pipes(), &stop) => ended,
         never = signalled => match never {},
     };
+    wind_up(&stop, &running, grace).await;
+    ended
+}
+
+/// Serves one client on any transport until it goes away, and lets its handlers wind up.
+///
+/// # Errors
+/// When the client does not open the connection as MCP asks.
+pub(crate) async fn serve_on<H, T, E, A>(
+    handler: H,
+    transport: T,
+    running: TaskTracker,
+    grace: Duration,
+) -> Result<(), Error>
+where
+    H: ServerHandler,
+    T: IntoTransport<RoleServer, E, A>,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let stop = CancellationToken::new();
+    let ended = converse(handler, transport, &stop).await;
+    wind_up(&stop, &running, grace).await;
+    ended
+}
+
+async fn converse<H, T, E, A>(handler: H, transport: T, stop: &CancellationToken) -> Result<(), Error>
+where
+    H: ServerHandler,
+    T: IntoTransport<RoleServer, E, A>,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let service = match handler.serve_with_ct(transport, stop.clone()).await {
+        Ok(service) => service,
+        // a client that goes away before it says anything has changed its mind
+        Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
+        Err(error) => return Err(Error::Handshake(error.into())),
+    };
+    if let Err(error) = service.waiting().await {
+        tracing::error!(%error, "the service loop ended early");
+    }
+    Ok(())
+}
+
+/// Tells handlers to stop, and waits until they have, at most for `grace`.
+async fn wind_up(stop: &CancellationToken, running: &TaskTracker, grace: Duration) {
     stop.cancel();
     running.close();
     if tokio::time::timeout(grace, running.wait()).await.is_err() {
         tracing::warn!("handlers were still at work at the end of the grace period");
     }
-    ended
 }
 
 #[expect(

@@ -22,10 +22,10 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, reques
 use rmcp::{
     ErrorData, Peer, RoleServer, ServerHandler,
     model::{
-        CallToolRequest, ClientCapabilities, ClientJsonRpcMessage, ClientRequest, ErrorCode, Extensions,
+        CallToolRequest, ClientCapabilities, ClientJsonRpcMessage, ClientRequest, ErrorCode,
         GetPromptRequest, Implementation, InitializeRequestParams, JsonObject, JsonRpcMessage,
-        ListToolsRequest, PaginatedRequestParams, ProtocolVersion, ReadResourceRequest, RequestId,
-        RequestMetaObject, RequestParamsMeta, ServerJsonRpcMessage, ServerResult,
+        ListToolsRequest, ProtocolVersion, ReadResourceRequest, RequestId, RequestMetaObject,
+        RequestParamsMeta, ServerJsonRpcMessage, ServerResult,
     },
     service::{RequestContext, RunningService, Service as _, serve_directly},
     transport::Transport,
@@ -33,7 +33,10 @@ use rmcp::{
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::envelope::{Envelope, Kind};
+use super::{
+    envelope::{Envelope, Kind},
+    rejection::Rejection,
+};
 use crate::{config::Mode, guard::Guard};
 
 /// A request that is still worked on after this becomes a stream, so that nobody on the way takes it for dead.
@@ -78,19 +81,32 @@ impl<H: ServerHandler> Dispatch<H> {
     }
 
     /// The answer, when the request can go the short way.
-    pub(super) fn call(&self, envelope: &Envelope<'_>, message: &mut Request<Bytes>) -> Option<Answer> {
-        let call = self.read(envelope, message.headers())?;
-        let peer = self.peer();
+    ///
+    /// # Errors
+    /// When the parameters do not have the shape of the method (rmcp takes such a request for an unknown method).
+    pub(super) fn call(
+        &self,
+        envelope: &Envelope<'_>,
+        message: &mut Request<Bytes>,
+    ) -> Result<Option<Answer>, Rejection> {
+        let Some((request, meta)) = read_request(envelope)? else {
+            return Ok(None);
+        };
+        let Some(call) = self.admit(envelope, message.headers(), request, meta) else {
+            return Ok(None);
+        };
         let (parts, _) = std::mem::take(message).into_parts();
-        Some(self.answer(call, peer, parts))
+        Ok(Some(self.answer(call, self.peer(), parts)))
     }
 
-    fn read(&self, envelope: &Envelope<'_>, headers: &HeaderMap) -> Option<Call> {
-        if envelope.kind != Kind::Request || self.talks.load(Ordering::Relaxed) {
-            return None;
-        }
-        let (request, mut meta) = read_request(&envelope.method, envelope.params)?;
-        if meta.get_progress_token().is_some() {
+    fn admit(
+        &self,
+        envelope: &Envelope<'_>,
+        headers: &HeaderMap,
+        request: ClientRequest,
+        mut meta: RequestMetaObject,
+    ) -> Option<Call> {
+        if meta.get_progress_token().is_some() || self.talks.load(Ordering::Relaxed) {
             return None;
         }
         let modern = match meta.protocol_version() {
@@ -180,45 +196,54 @@ impl<H: ServerHandler> Dispatch<H> {
     }
 }
 
-/// Parses parameters straight into the type of their method. `None`: rare, or wrong; rmcp knows what to say.
-fn read_request(method: &str, params: Option<&RawValue>) -> Option<(ClientRequest, RequestMetaObject)> {
-    fn read<P: DeserializeOwned + RequestParamsMeta>(params: &RawValue) -> Option<(P, RequestMetaObject)> {
-        let mut params: P = serde_json::from_str(params.get()).ok()?;
+/// Parses the parameters of a frequent method straight into their type.
+///
+/// # Errors
+/// When they do not have the shape of the method.
+fn read_request(envelope: &Envelope<'_>) -> Result<Option<(ClientRequest, RequestMetaObject)>, Rejection> {
+    fn read<P: DeserializeOwned + RequestParamsMeta>(
+        params: Option<&RawValue>,
+    ) -> Result<(P, RequestMetaObject), Rejection> {
+        let params = serde_json::from_str(params.map_or("{}", RawValue::get));
+        let mut params: P = params.map_err(|error| {
+            tracing::debug!(%error, "refused parameters");
+            Rejection::Params
+        })?;
         let meta = params.meta_mut().take().unwrap_or_default();
-        Some((params, meta))
+        Ok((params, meta))
     }
-    if method == "tools/list" {
-        let (params, meta) = match params {
-            Some(params) => {
-                read::<PaginatedRequestParams>(params).map(|(params, meta)| (Some(params), meta))?
-            }
-            None => (None, RequestMetaObject::default()),
-        };
-        let request = ListToolsRequest {
-            method: Default::default(),
-            params,
-            extensions: Extensions::default(),
-        };
-        return Some((ClientRequest::ListToolsRequest(request), meta));
+    if envelope.kind != Kind::Request {
+        return Ok(None);
     }
-    let params = params?;
-    match method {
-        "tools/call" => read(params)
-            .map(|(params, meta)| (ClientRequest::CallToolRequest(CallToolRequest::new(params)), meta)),
-        "prompts/get" => read(params).map(|(params, meta)| {
+    let (request, meta) = match envelope.method.as_ref() {
+        "tools/call" => {
+            let (params, meta) = read(envelope.params)?;
+            (ClientRequest::CallToolRequest(CallToolRequest::new(params)), meta)
+        }
+        "prompts/get" => {
+            let (params, meta) = read(envelope.params)?;
             (
                 ClientRequest::GetPromptRequest(GetPromptRequest::new(params)),
                 meta,
             )
-        }),
-        "resources/read" => read(params).map(|(params, meta)| {
+        }
+        "resources/read" => {
+            let (params, meta) = read(envelope.params)?;
             (
                 ClientRequest::ReadResourceRequest(ReadResourceRequest::new(params)),
                 meta,
             )
-        }),
-        _ => None,
-    }
+        }
+        "tools/list" => {
+            let (params, meta) = read(envelope.params)?;
+            (
+                ClientRequest::ListToolsRequest(ListToolsRequest::with_param(params)),
+                meta,
+            )
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some((request, meta)))
 }
 
 /// What `Mcp-Name` has to say (2026-07-28).
@@ -270,7 +295,7 @@ fn plain(message: &ServerJsonRpcMessage, modern: bool, as_event: bool) -> Respon
         Ok(json) => ("application/json", json.into()),
         Err(error) => {
             tracing::error!(%error, "cannot write an answer");
-            return super::Rejection::Internal.into_response(None);
+            return Rejection::Internal.into_response(None);
         }
     };
     let mut response = Response::new(Body::from(body));

@@ -159,7 +159,7 @@ impl<H: ServerHandler> Inner<H> {
             let place = self.sessions.place().ok_or(Rejection::Full)?;
             let response = Sessions::with_place(place, self.mcp.handle(message.map(Full::new))).await;
             translate(response.map(Body::new), true)?
-        } else if let Some(answer) = self.dispatch.call(envelope, &mut message) {
+        } else if let Some(answer) = self.dispatch.call(envelope, &mut message)? {
             answer.await
         } else {
             let homeless = self.stateful && !message.headers().contains_key(SESSION);

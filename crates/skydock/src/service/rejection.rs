@@ -45,101 +45,70 @@ pub(crate) enum Rejection {
     Internal,
 }
 
-/// JSON-RPC's own codes, and MCP's for what is beyond them.
-mod code {
-    pub(super) const PARSE: i32 = -32700;
-    pub(super) const REQUEST: i32 = -32600;
-    pub(super) const PARAMS: i32 = -32602;
-    pub(super) const INTERNAL: i32 = -32603;
-    pub(super) const SERVER: i32 = -32000;
-    pub(super) const SESSION: i32 = -32001;
-}
-
 impl Rejection {
-    const fn parts(self) -> (StatusCode, i32, &'static str) {
+    const fn status(self) -> StatusCode {
         match self {
-            Self::NotJson => (
-                StatusCode::BAD_REQUEST,
-                code::PARSE,
-                "Parse error: the body is not JSON",
-            ),
-            Self::NotMessage => (
-                StatusCode::BAD_REQUEST,
-                code::REQUEST,
-                "Invalid Request: the body is not a JSON-RPC 2.0 message",
-            ),
-            Self::Batch => (
-                StatusCode::BAD_REQUEST,
-                code::REQUEST,
-                "Invalid Request: batches are not supported; send one message a request",
-            ),
-            Self::Params => (
-                StatusCode::BAD_REQUEST,
-                code::PARAMS,
-                "Invalid params: the parameters do not have the shape of this method",
-            ),
-            Self::Request => (
-                StatusCode::BAD_REQUEST,
-                code::REQUEST,
-                "Bad Request: a header contradicts the protocol or the body",
-            ),
-            Self::SessionRequired => (
-                StatusCode::BAD_REQUEST,
-                code::REQUEST,
-                "Bad Request: Mcp-Session-Id is missing; send initialize first, or use protocol 2026-07-28",
-            ),
-            Self::UnknownSession => (
-                StatusCode::NOT_FOUND,
-                code::SESSION,
-                "Session not found: it ended or never was; send initialize",
-            ),
-            Self::ContentType => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                code::REQUEST,
-                "Unsupported Media Type: Content-Type must be application/json",
-            ),
-            Self::Accept => (
-                StatusCode::NOT_ACCEPTABLE,
-                code::SERVER,
-                "Not Acceptable: accept application/json and text/event-stream",
-            ),
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, code::REQUEST, "Payload Too Large"),
-            Self::TooSlow => (
-                StatusCode::REQUEST_TIMEOUT,
-                code::REQUEST,
-                "Request Timeout: the body came too slowly",
-            ),
-            Self::Incomplete => (
-                StatusCode::BAD_REQUEST,
-                code::REQUEST,
-                "Bad Request: the body could not be read",
-            ),
-            Self::Host => (
-                StatusCode::FORBIDDEN,
-                code::SERVER,
-                "Forbidden: this Host is not served here",
-            ),
-            Self::Origin => (
-                StatusCode::FORBIDDEN,
-                code::SERVER,
-                "Forbidden: this Origin may not call",
-            ),
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, code::SERVER, "Method Not Allowed"),
-            Self::Full => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                code::SERVER,
-                "Service Unavailable: too many sessions",
-            ),
-            Self::Draining => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                code::SERVER,
-                "Service Unavailable: shutting down",
-            ),
-            Self::Internal => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                code::INTERNAL,
-                "Internal error",
-            ),
+            // an error of the method, which is told within its answer
+            Self::Params => StatusCode::OK,
+            Self::NotJson
+            | Self::NotMessage
+            | Self::Batch
+            | Self::Request
+            | Self::SessionRequired
+            | Self::Incomplete => StatusCode::BAD_REQUEST,
+            Self::Host | Self::Origin => StatusCode::FORBIDDEN,
+            Self::UnknownSession => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Accept => StatusCode::NOT_ACCEPTABLE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Full | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// JSON-RPC's own codes, and for what is beyond them those that MCP's SDKs use.
+    const fn code(self) -> i32 {
+        match self {
+            Self::NotJson => -32700,
+            Self::NotMessage
+            | Self::Batch
+            | Self::Request
+            | Self::SessionRequired
+            | Self::ContentType
+            | Self::TooLarge
+            | Self::TooSlow
+            | Self::Incomplete => -32600,
+            Self::Params => -32602,
+            Self::Internal => -32603,
+            Self::UnknownSession => -32001,
+            Self::Accept | Self::Host | Self::Origin | Self::Method | Self::Full | Self::Draining => -32000,
+        }
+    }
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::NotJson => "Parse error: the body is not JSON",
+            Self::NotMessage => "Invalid Request: the body is not a JSON-RPC 2.0 message",
+            Self::Batch => "Invalid Request: batches are not supported; send one message a request",
+            Self::Params => "Invalid params: the parameters do not have the shape of this method",
+            Self::Request => "Bad Request: a header contradicts the protocol or the body",
+            Self::SessionRequired => {
+                "Bad Request: Mcp-Session-Id is missing; send initialize first, or use protocol 2026-07-28"
+            }
+            Self::UnknownSession => "Session not found: it ended or never was; send initialize",
+            Self::ContentType => "Unsupported Media Type: Content-Type must be application/json",
+            Self::Accept => "Not Acceptable: accept application/json and text/event-stream",
+            Self::TooLarge => "Payload Too Large",
+            Self::TooSlow => "Request Timeout: the body came too slowly",
+            Self::Incomplete => "Bad Request: the body could not be read",
+            Self::Host => "Forbidden: this Host is not served here",
+            Self::Origin => "Forbidden: this Origin may not call",
+            Self::Method => "Method Not Allowed",
+            Self::Full => "Service Unavailable: too many sessions",
+            Self::Draining => "Service Unavailable: shutting down",
+            Self::Internal => "Internal error",
         }
     }
 
@@ -149,7 +118,7 @@ impl Rejection {
         let body =
             json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}}).to_string();
         let mut response = Response::new(Body::from(body));
-        *response.status_mut() = status;
+        *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         match self {
