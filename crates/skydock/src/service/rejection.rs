@@ -114,9 +114,8 @@ impl Rejection {
 
     /// The answer, to the message with `id` when that is known.
     pub(crate) fn into_response(self, id: Option<&RawValue>) -> Response<Body> {
-        let (status, code, message) = self.parts();
-        let body =
-            json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}}).to_string();
+        let error = json!({"code": self.code(), "message": self.text()});
+        let body = json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
