@@ -1,6 +1,6 @@
 //! The `main` of a server program.
 
-use std::{io::Write, process::ExitCode};
+use std::{ffi::OsString, io::Write, process::ExitCode};
 
 use clap::{CommandFactory, Parser};
 use rmcp::ServerHandler;
@@ -85,21 +85,24 @@ where
 }
 
 /// A variable that nobody reads is a typing error, and its author believes that it works.
-fn unknown_variables(command: &clap::Command, names: impl Iterator<Item = std::ffi::OsString>) -> Faults {
-    let known: Vec<_> = command.get_arguments().filter_map(clap::Arg::get_env).collect();
-    let mut faults = Faults::default();
+fn unknown_variables(command: &clap::Command, names: impl Iterator<Item = OsString>) -> Faults {
+    let known: Vec<_> = command
+        .get_arguments()
+        .filter_map(clap::Arg::get_env)
+        .map(|name| name.to_string_lossy())
+        .collect();
     let mut unknown: Vec<_> = names
-        .filter(|name| name.to_string_lossy().starts_with("SKYDOCK_") && !known.contains(&name.as_os_str()))
         .map(|name| name.to_string_lossy().into_owned())
+        .filter(|name| name.starts_with("SKYDOCK_") && !known.iter().any(|known| known == name))
         .collect();
     unknown.sort_unstable();
+    let mut faults = Faults::default();
     for name in unknown {
-        let known: Vec<_> = known.iter().map(|name| name.to_string_lossy()).collect();
-        faults.add(
-            name,
-            "",
-            format!("no such variable; there are {}", known.join(", ")),
-        );
+        let near = known
+            .iter()
+            .max_by(|a, b| strsim::jaro(a, &name).total_cmp(&strsim::jaro(b, &name)));
+        let remedy = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        faults.add(name, "", format!("no such variable{remedy}"));
     }
     faults
 }
@@ -110,13 +113,13 @@ mod tests {
 
     #[test]
     fn a_variable_that_nobody_reads_is_a_fault() {
-        let names = ["SKYDOCK_LISTEN", "SKYDOCK_LISTN", "HOME"].map(std::ffi::OsString::from);
+        let names = ["SKYDOCK_LISTEN", "SKYDOCK_LISTN", "HOME"].map(OsString::from);
         let faults = unknown_variables(&Plain::command(), names.into_iter());
         assert_eq!(faults.iter().count(), 1);
         assert!(
             faults
                 .to_string()
-                .contains("SKYDOCK_LISTN: no such variable; there are SKYDOCK_LISTEN,")
+                .contains("SKYDOCK_LISTN: no such variable; did you mean SKYDOCK_LISTEN?")
         );
     }
 

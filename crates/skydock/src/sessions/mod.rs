@@ -273,3 +273,88 @@ impl SessionManager for Sessions {
         Ok(self.local.restore_session(id).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use http::Request;
+    use http_body_util::{BodyExt, Full};
+    use rmcp::{
+        ServerHandler,
+        model::{ClientCapabilities, Implementation, InitializeRequestParams},
+        transport::streamable_http_server::{
+            StreamableHttpServerConfig, StreamableHttpService,
+            session::{SessionState, SessionStore, SessionStoreError},
+        },
+    };
+
+    use super::*;
+
+    struct Nothing;
+    impl ServerHandler for Nothing {}
+
+    /// A store that knows every session.
+    struct Store;
+
+    #[async_trait]
+    impl SessionStore for Store {
+        async fn load(&self, _id: &str) -> Result<Option<SessionState>, SessionStoreError> {
+            let params =
+                InitializeRequestParams::new(ClientCapabilities::default(), Implementation::new("old", "1"))
+                    .with_protocol_version(rmcp::model::ProtocolVersion::V_2025_06_18);
+            Ok(Some(SessionState::new(params)))
+        }
+
+        async fn store(&self, _id: &str, _state: &SessionState) -> Result<(), SessionStoreError> {
+            Ok(())
+        }
+
+        async fn delete(&self, _id: &str) -> Result<(), SessionStoreError> {
+            Ok(())
+        }
+    }
+
+    /// rmcp shows a session before its handshake was replayed; a handler that takes a moment to build opens the gap.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn requests_that_meet_a_session_while_it_is_restored_are_all_served() {
+        let sessions = Sessions::new(10, Duration::from_secs(60));
+        let mut config = StreamableHttpServerConfig::default();
+        config.session_store = Some(Arc::new(Store));
+        let building = Arc::new(Semaphore::new(0));
+        let slow = {
+            let building = Arc::clone(&building);
+            move || {
+                building.add_permits(1);
+                std::thread::sleep(Duration::from_millis(20));
+                Ok(Nothing)
+            }
+        };
+        let service = StreamableHttpService::new(slow, Arc::clone(&sessions), config);
+        for round in 0..3 {
+            let call = |id: u32| {
+                let service = service.clone();
+                let request = Request::post("/mcp")
+                    .header("host", "localhost")
+                    .header("content-type", "application/json")
+                    .header("accept", "application/json, text/event-stream")
+                    .header("mcp-session-id", format!("session-{round}"))
+                    .body(Full::new(Bytes::from(format!(
+                        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list"}}"#
+                    ))))
+                    .unwrap();
+                tokio::spawn(async move {
+                    let body = service.handle(request).await.into_body().collect().await.unwrap();
+                    String::from_utf8(body.to_bytes().to_vec()).unwrap()
+                })
+            };
+            let mut calls = vec![call(0)];
+            building.acquire().await.unwrap().forget();
+            calls.extend((1..12).map(call));
+            for body in futures::future::join_all(calls).await {
+                let body = body.unwrap();
+                assert!(body.contains(r#""tools":[]"#), "{body}");
+            }
+        }
+    }
+}
