@@ -100,7 +100,7 @@ async fn contract_against_a_stand_in() {
     let account = Account::from_config(&config)
         .await
         .expect("region and credentials are set");
-    let patience = Patience::of(Duration::from_millis(50), Duration::from_secs(60));
+    let patience = Patience::every(Duration::from_millis(50), Duration::from_secs(60));
     let server = LambdaOps::new(account.clone(), Runtimes::snapshot()).with_patience(patience);
     contract(stand_in, account, Sdk::new(&config), server).await;
 }
@@ -238,10 +238,7 @@ async fn refuses(stand_in: StandIn, client: &Client, account: &Account) {
             .await;
         assert!(matches!(stale, Err(account::Error::Changed { .. })), "{stale:?}");
     }
-    if stand_in.can(
-        stand_in.checks_runtimes,
-        "AWS itself refuses a runtime that does not exist",
-    ) {
+    if stand_in.can(ChecksRuntimes, "AWS itself refuses a runtime that does not exist") {
         let unknown = account.set_runtime(&name, "python9.9", None).await;
         assert!(
             matches!(unknown, Err(account::Error::Invalid { .. })),
@@ -261,10 +258,7 @@ async fn updates(stand_in: StandIn, client: &Client) {
         .await;
     assert_eq!(updated.json["outcome"], "updated", "{}", updated.text);
     assert_eq!(shown("contract-echo").await, "python3.13");
-    if stand_in.can(
-        stand_in.runs_functions,
-        "a function that fails its test is put back",
-    ) {
+    if stand_in.can(RunsFunctions, "a function that fails its test is put back") {
         let rolled_back = client
             .call("update-function-runtime", to("contract-fails", "python3.13"))
             .await;

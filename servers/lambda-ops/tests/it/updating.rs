@@ -1,9 +1,18 @@
 //! `update-function-runtime`: what becomes of the function, whatever goes wrong on the way.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use lambda_ops::embedded::{Embedded, Operation, Pace};
+use lambda_ops::{
+    LambdaOps,
+    embedded::{Embedded, Operation, Pace},
+};
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler,
+    model::{CallToolRequestParams, CallToolResponse, ListToolsResult, PaginatedRequestParams, ServerConfig},
+    service::RequestContext,
+};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::bench::{Answered, Client, account, patient, server};
 
@@ -450,19 +459,55 @@ async fn a_cancelled_update_is_put_back() {
     assert!(!account.calls().contains(&Operation::Invoke));
 }
 
+/// A host that lets go of a call when it is told to, as one does at its deadline.
+struct Impatient {
+    server: LambdaOps,
+    enough: Arc<Notify>,
+}
+
+impl ServerHandler for Impatient {
+    fn get_info(&self) -> ServerConfig {
+        self.server.get_info()
+    }
+
+    async fn list_tools(
+        &self,
+        page: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        self.server.list_tools(page, context).await
+    }
+
+    async fn call_tool(
+        &self,
+        call: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        tokio::select! {
+            answer = self.server.call_tool(call, context) => answer,
+            () = self.enough.notified() => Err(ErrorData::internal_error("the time is up", None)),
+        }
+    }
+}
+
 #[tokio::test]
-async fn an_update_whose_client_went_away_is_put_back() {
+async fn an_update_that_its_host_lets_go_of_is_put_back() {
     let account = account();
     account.set_pace(Pace {
         reads: 30,
         time: Duration::ZERO,
     });
-    let client = Client::of(server(&account)).await;
+    let enough = Arc::new(Notify::new());
+    let client = Client::of(Impatient {
+        server: server(&account),
+        enough: Arc::clone(&enough),
+    })
+    .await;
     let _call = client
         .begin("update-function-runtime", to("orders-api", "nodejs24.x", None))
         .await;
     client.hear("waiting until AWS has applied the update").await;
-    drop(client);
+    enough.notify_one();
     let back = async {
         while shown(&account, "orders-api").await != pair("nodejs20.x", "Successful") {
             tokio::task::yield_now().await;
