@@ -40,7 +40,7 @@ pub(crate) fn fault(text: &str) {
     note(&format!("{BAD}error:{BAD:#} {text}"));
 }
 
-/// Breaks text into lines of at most `width` columns; lines that are already there stay.
+/// Breaks text into lines of at most `width` columns, between words where it can; line ends that are there stay.
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.lines() {
@@ -53,6 +53,14 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
                 line.push(' ');
             }
             line.push_str(word);
+            while line.chars().count() > width.max(1) {
+                let cut = line
+                    .char_indices()
+                    .nth(width.max(1))
+                    .map_or(line.len(), |(at, _)| at);
+                let rest = line.split_off(cut);
+                lines.push(std::mem::replace(&mut line, rest));
+            }
         }
         lines.push(line);
     }
@@ -64,11 +72,8 @@ mod tests {
     use super::wrap;
 
     #[test]
-    fn long_lines_break_between_words_and_paragraphs_stay() {
+    fn long_lines_break_between_words_where_they_can() {
         assert_eq!(wrap("one two three\n\nfour", 8), ["one two", "three", "", "four"]);
-        assert_eq!(
-            wrap("incomprehensibilities ok", 5),
-            ["incomprehensibilities", "ok"]
-        );
+        assert_eq!(wrap("incomprehensible ok", 9), ["incompreh", "ensible", "ok"]);
     }
 }
