@@ -91,6 +91,9 @@ async fn contract_against_a_stand_in() {
         Ok("moto") => MOTO,
         other => panic!("LAMBDA_OPS_STAND_IN_KIND is {other:?}: choose ministack or moto"),
     };
+    if stand_in.name == MOTO.name {
+        prepare_moto(&url).await;
+    }
     let config = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(REGION))
         .endpoint_url(url)
@@ -103,6 +106,23 @@ async fn contract_against_a_stand_in() {
     let patience = Patience::every(Duration::from_millis(50), Duration::from_secs(60));
     let server = LambdaOps::new(account.clone(), Runtimes::snapshot()).with_patience(patience);
     contract(stand_in, account, Sdk::new(&config), server).await;
+}
+
+/// moto wants the functions' role to exist, and runs functions in docker unless told not to.
+async fn prepare_moto(url: &str) {
+    const ROLE: &str =
+        "Action=CreateRole&Version=2010-05-08&RoleName=contract&AssumeRolePolicyDocument=%7B%7D";
+    const FOR_IAM: &str = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=0";
+    let http = reqwest::Client::new();
+    let role = http.post(url).header("authorization", FOR_IAM).body(ROLE);
+    role.header("content-type", "application/x-www-form-urlencoded")
+        .send()
+        .await
+        .expect("moto answers");
+    let config = http
+        .post(format!("{url}/moto-api/config"))
+        .body(r#"{"lambda":{"use_docker":false}}"#);
+    config.send().await.expect("moto answers");
 }
 
 async fn contract(stand_in: StandIn, account: Account, sdk: Sdk, server: LambdaOps) {

@@ -328,6 +328,26 @@ async fn an_update_whose_answer_is_lost_is_looked_up_not_sent_again() {
 }
 
 #[tokio::test]
+async fn an_update_that_cannot_be_looked_up_is_put_back_when_it_can() {
+    let account = account();
+    account
+        .faults()
+        .lose_the_answer(Operation::UpdateFunctionConfiguration);
+    account.faults().let_pass(Operation::GetFunctionConfiguration, 1);
+    account.faults().throttle(Operation::GetFunctionConfiguration, 6);
+    let report = update(&account, to("orders-api", "nodejs24.x", None)).await;
+    assert_eq!(report.json["outcome"], "rolled-back", "{}", report.text);
+    assert_eq!(
+        steps(&report.json),
+        ["check done", "update failed", "rollback done"]
+    );
+    assert_eq!(
+        shown(&account, "orders-api").await,
+        pair("nodejs20.x", "Successful")
+    );
+}
+
+#[tokio::test]
 async fn an_update_that_aws_cannot_apply_is_put_back() {
     let account = account();
     account
@@ -385,26 +405,47 @@ async fn an_update_that_never_settles_is_given_up_and_says_what_to_do() {
 #[tokio::test]
 async fn a_rollback_that_is_refused_in_passing_is_tried_again() {
     let account = account();
-    let (client, sdk) = (Client::of(server(&account)).await, account.clone());
-    // The update itself is let through; its rollback meets five refusals, more than the SDK repeats by itself.
-    account.set_pace(Pace {
-        reads: 40,
-        time: Duration::ZERO,
-    });
-    let call = client
-        .begin(
-            "update-function-runtime",
-            to("invoice-pdf", "nodejs22.x", Some("{}")),
-        )
-        .await;
-    client.hear("waiting until AWS has applied the update").await;
-    sdk.faults().throttle(Operation::UpdateFunctionConfiguration, 5);
-    sdk.set_pace(crate::bench::BRISK);
-    let rolled_back = client.end("update-function-runtime", call).await;
+    account
+        .faults()
+        .let_pass(Operation::UpdateFunctionConfiguration, 1);
+    // more than the SDK repeats by itself
+    account
+        .faults()
+        .throttle(Operation::UpdateFunctionConfiguration, 5);
+    let rolled_back = update(&account, to("invoice-pdf", "nodejs22.x", Some("{}"))).await;
     assert_eq!(rolled_back.json["outcome"], "rolled-back", "{}", rolled_back.text);
     assert_eq!(
         shown(&account, "invoice-pdf").await,
         pair("nodejs16.x", "Successful")
+    );
+}
+
+#[tokio::test]
+async fn a_rollback_that_is_not_permitted_is_not_hidden() {
+    let account = account();
+    account
+        .faults()
+        .let_pass(Operation::UpdateFunctionConfiguration, 1);
+    account.faults().deny(Operation::UpdateFunctionConfiguration, 1);
+    let stuck = update(&account, to("invoice-pdf", "nodejs22.x", Some("{}"))).await;
+    assert!(stuck.is_error);
+    assert_eq!(stuck.json["outcome"], "rollback-failed");
+    assert!(
+        stuck.text.contains("may not call UpdateFunctionConfiguration"),
+        "{}",
+        stuck.text
+    );
+}
+
+#[tokio::test]
+async fn a_test_that_is_not_permitted_counts_as_failed() {
+    let account = account();
+    account.faults().deny(Operation::Invoke, 1);
+    let rolled_back = update(&account, to("orders-api", "nodejs24.x", Some("{}"))).await;
+    assert_eq!(rolled_back.json["outcome"], "rolled-back", "{}", rolled_back.text);
+    assert_eq!(
+        shown(&account, "orders-api").await,
+        pair("nodejs20.x", "Successful")
     );
 }
 
