@@ -24,6 +24,11 @@ pub(crate) fn width() -> u16 {
     terminal_size::terminal_size().map_or(PIPE_WIDTH, |(width, _)| width.0.max(40))
 }
 
+/// Whether the terminal can move its cursor back.
+pub(crate) fn can_move() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+}
+
 /// Whether somebody can be asked: the questions go to stderr, the answers come from stdin.
 pub(crate) fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()

@@ -151,11 +151,8 @@ fn write_farewell(server: &Listening) -> Result<()> {
     for line in serde_json::to_string_pretty(&snippet)?.lines() {
         writeln!(out, "  {line}")?;
     }
-    writeln!(out, "Other clients:")?;
-    writeln!(
-        out,
-        "  {program} config lambda-ops --url {url} --client claude|amazon-q|vscode\n"
-    )?;
+    writeln!(out, "Other clients (claude, amazon-q, vscode):")?;
+    writeln!(out, "  {program} config lambda-ops --client claude --url {url}\n")?;
     writeln!(out, "{STRONG}Ctrl-C{STRONG:#} stops it.")?;
     Ok(())
 }

@@ -7,3 +7,4 @@ mod demo;
 mod login;
 mod program;
 mod server;
+mod terminal;
