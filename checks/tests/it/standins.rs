@@ -40,26 +40,6 @@ async fn lambda_ops_keeps_its_contract_against_moto() {
         command
     };
     let aws = Program::start(start, "/moto-api/").await.unwrap();
-    let http = reqwest::Client::new();
-    let config = http
-        .post(aws.url("/moto-api/config"))
-        .body(r#"{"lambda":{"use_docker":false}}"#);
-    assert!(config.send().await.unwrap().status().is_success());
-    // As on AWS, a function needs a role that Lambda may assume. The signature is not looked at.
-    let role = http
-        .post(aws.url("/"))
-        .header(
-            "authorization",
-            "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/iam/aws4_request",
-        )
-        .header("content-type", "application/x-www-form-urlencoded")
-        .body(
-            "Action=CreateRole&Version=2010-05-08&RoleName=contract&AssumeRolePolicyDocument=\
-             %7B%22Version%22%3A%222012-10-17%22%2C%22Statement%22%3A%5B%7B%22Effect%22%3A%22Allow%22%2C\
-             %22Principal%22%3A%7B%22Service%22%3A%22lambda.amazonaws.com%22%7D%2C\
-             %22Action%22%3A%22sts%3AAssumeRole%22%7D%5D%7D",
-        );
-    assert!(role.send().await.unwrap().status().is_success());
     keeps_its_contract(aws, "moto").await;
 }
 
