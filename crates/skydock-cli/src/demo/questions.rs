@@ -9,6 +9,9 @@ use serde_json::{Map, Value, json};
 
 use crate::{client::Client, progress::Progress};
 
+/// Functions to a page: few, so that the account needs several, as a real one does.
+const PAGE: u32 = 20;
+
 /// A runtime, and when it ends.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -108,7 +111,7 @@ impl Questions<'_> {
             pages += 1;
             self.progress
                 .say(&format!("asking list-functions for {family}, page {pages}"));
-            let mut arguments = json!({"runtimeFamily": family});
+            let mut arguments = json!({"runtimeFamily": family, "pageSize": PAGE});
             if let (Some(marker), Some(arguments)) = (&marker, arguments.as_object_mut()) {
                 arguments.insert("marker".to_owned(), marker.as_str().into());
             }
