@@ -219,7 +219,7 @@ fn results(folder: &Path) -> Result<BTreeMap<String, Outcome>> {
                 let Some((scenario, began)) = scenario(folder, &next) else {
                     bail!("{} is not a scenario's folder", next.display());
                 };
-                found.insert(scenario, outcome(&path, began)?);
+                found.insert(scenario, outcome(&path, &began)?);
             }
         }
     }
@@ -237,13 +237,13 @@ fn scenario(root: &Path, folder: &Path) -> Option<(String, String)> {
     Some((scenario.to_owned(), began.to_owned()))
 }
 
-fn outcome(path: &Path, began: String) -> Result<Outcome> {
+fn outcome(path: &Path, began: &str) -> Result<Outcome> {
     let text = std::fs::read_to_string(path)?;
     let checks: Vec<Check> =
         serde_json::from_str(&text).with_context(|| format!("{} is not a list of checks", path.display()))?;
     let ended = std::fs::metadata(path)?.modified()?;
     let mut outcome = Outcome {
-        took: began_at(&began).and_then(|began| ended.duration_since(began).ok()),
+        took: began_at(began).and_then(|began| ended.duration_since(began).ok()),
         ..Outcome::default()
     };
     for check in checks {

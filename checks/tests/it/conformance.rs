@@ -10,6 +10,7 @@ use checks::{
 };
 
 const SERVER: &str = env!("CARGO_BIN_EXE_conformance-server");
+const CLIENT: &str = env!("CARGO_BIN_EXE_conformance-client");
 
 /// What cannot work must say so at once, not at the end of some timer.
 const AT_ONCE: Duration = Duration::from_secs(3);
@@ -42,6 +43,21 @@ async fn a_json_server_passes_all_of_2025_11_25_that_needs_no_session() {
 #[tokio::test]
 async fn a_json_server_passes_all_of_2026_07_28() {
     server("json", "2026-07-28", 37).await;
+}
+
+#[tokio::test]
+async fn our_client_passes_all_of_2025_11_25() {
+    client("2025-11-25", 18).await;
+}
+
+#[tokio::test]
+async fn our_client_passes_all_of_2026_07_28() {
+    client("2026-07-28", 32).await;
+}
+
+async fn client(revision: &str, bar: usize) {
+    let report = grade(Subject::Client(CLIENT.into()), "client", revision).await;
+    hold(&report, &baseline().client(revision), bar);
 }
 
 async fn server(mode: &str, revision: &str, bar: usize) {

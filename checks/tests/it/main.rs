@@ -1,6 +1,19 @@
 //! What no single crate can test, against the built programs and real peers.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test says what is wrong by failing"
+)]
+
+mod clients;
 mod conformance;
+mod docs;
 mod hostile;
 mod negotiation;
+mod shape;
+mod standins;
 mod wire;

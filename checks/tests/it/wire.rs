@@ -158,6 +158,10 @@ pub(crate) fn initialize(version: &str) -> Value {
     request(0, "initialize", params)
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the parameters are written where it is called"
+)]
 pub(crate) fn request(id: u64, method: &str, params: Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
 }
@@ -179,14 +183,11 @@ pub(crate) async fn answer(response: Response) -> Answer {
         .get("content-type")
         .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
     let body = if events {
-        let data = text
+        let mut data = text
             .lines()
             .filter_map(|line| line.strip_prefix("data:"))
             .map(str::trim);
-        data.filter(|data| !data.is_empty())
-            .next_back()
-            .unwrap_or("null")
-            .to_owned()
+        data.rfind(|data| !data.is_empty()).unwrap_or("null").to_owned()
     } else {
         text
     };

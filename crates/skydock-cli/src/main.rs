@@ -20,7 +20,8 @@ enum Verb {
     Config(config::Args),
 }
 
-#[tokio::main]
+// one thread: rmcp handles each notification in a task of its own, and progress is to be told in its order
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
         Verb::Demo(args) => demo::run(args).await,

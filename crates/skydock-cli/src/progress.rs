@@ -17,7 +17,7 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn new() -> Self {
         Self {
-            live: std::io::stderr().is_terminal(),
+            live: std::io::stderr().is_terminal() && screen::can_move(),
             last: Mutex::new(None),
         }
     }

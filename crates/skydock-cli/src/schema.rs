@@ -199,6 +199,14 @@ impl Kind {
         }
     }
 
+    fn wanted(&self) -> String {
+        match self.describe().as_str() {
+            "boolean" => "true or false".to_owned(),
+            noun if noun.starts_with(['a', 'e', 'i', 'o', 'u']) => format!("an {noun}"),
+            noun => format!("a {noun}"),
+        }
+    }
+
     /// Reads one value from the words given for it.
     ///
     /// # Errors
@@ -235,7 +243,7 @@ impl Kind {
         let value = match read {
             Some(value) => value,
             None if self.allows("string") => Value::String(word.to_owned()),
-            None => return Err(format!("must be {}, not {word:?}", article(&self.describe()))),
+            None => return Err(format!("must be {}, not {word:?}", self.wanted())),
         };
         self.check(&value)?;
         Ok(value)
@@ -358,15 +366,6 @@ fn choices(schema: &Value) -> Vec<Choice> {
         })
         .into_iter()
         .collect()
-}
-
-fn article(noun: &str) -> String {
-    let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) {
-        "an"
-    } else {
-        "a"
-    };
-    format!("{article} {noun}")
 }
 
 #[cfg(test)]

@@ -24,6 +24,11 @@ pub(crate) fn width() -> u16 {
     terminal_size::terminal_size().map_or(PIPE_WIDTH, |(width, _)| width.0.max(40))
 }
 
+/// Whether the terminal can move its cursor back.
+pub(crate) fn can_move() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+}
+
 /// Whether somebody can be asked: the questions go to stderr, the answers come from stdin.
 pub(crate) fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
@@ -40,7 +45,7 @@ pub(crate) fn fault(text: &str) {
     note(&format!("{BAD}error:{BAD:#} {text}"));
 }
 
-/// Breaks text into lines of at most `width` columns; lines that are already there stay.
+/// Breaks text into lines of at most `width` columns, between words where it can; line ends that are there stay.
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.lines() {
@@ -53,6 +58,14 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
                 line.push(' ');
             }
             line.push_str(word);
+            while line.chars().count() > width.max(1) {
+                let cut = line
+                    .char_indices()
+                    .nth(width.max(1))
+                    .map_or(line.len(), |(at, _)| at);
+                let rest = line.split_off(cut);
+                lines.push(std::mem::replace(&mut line, rest));
+            }
         }
         lines.push(line);
     }
@@ -64,11 +77,8 @@ mod tests {
     use super::wrap;
 
     #[test]
-    fn long_lines_break_between_words_and_paragraphs_stay() {
+    fn long_lines_break_between_words_where_they_can() {
         assert_eq!(wrap("one two three\n\nfour", 8), ["one two", "three", "", "four"]);
-        assert_eq!(
-            wrap("incomprehensibilities ok", 5),
-            ["incomprehensibilities", "ok"]
-        );
+        assert_eq!(wrap("incomprehensible ok", 9), ["incompreh", "ensible", "ok"]);
     }
 }

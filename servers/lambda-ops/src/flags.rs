@@ -10,6 +10,9 @@ const SEED: u64 = 1;
 
 /// Flags as written. They are read when the server opens.
 #[derive(Debug, Clone, Default, clap::Args)]
+// clap would call the group `Flags`, as it calls the host's
+#[group(skip)]
+#[command(next_help_heading = "AWS account")]
 #[non_exhaustive]
 pub struct Flags {
     /// Whose functions to work on: `aws` (the standard chain of credentials and region) or `embedded` (a made-up

@@ -7,11 +7,17 @@ use rmcp::model::{
 };
 use serde_json::Value;
 
-use crate::screen::{FAINT, STRONG};
+use crate::{
+    schema,
+    screen::{FAINT, STRONG},
+};
 
 /// Writes a tool's result: its content, and its structured content where that says more.
 pub(super) fn write_tool(out: &mut impl Write, result: &CallToolResult) -> io::Result<()> {
-    let structured = result.structured_content.as_ref();
+    let structured = result
+        .structured_content
+        .as_ref()
+        .filter(|value| !wraps(value, &result.content));
     for block in &result.content {
         // most servers repeat the structured content as text, for clients that do not know it
         if structured.is_none_or(|value| !repeats(block, value)) {
@@ -57,6 +63,17 @@ fn repeats(block: &ContentBlock, value: &Value) -> bool {
         .as_text()
         .and_then(|text| serde_json::from_str::<Value>(&text.text).ok());
     text.is_some_and(|text| text == *value)
+}
+
+/// Whether the structured content only wraps the text, as the Python SDK does with plain results.
+fn wraps(value: &Value, content: &[ContentBlock]) -> bool {
+    let (Some(object), [block]) = (value.as_object(), content) else {
+        return false;
+    };
+    let (1, Some(result), Some(text)) = (object.len(), object.get("result"), block.as_text()) else {
+        return false;
+    };
+    schema::word(result) == text.text
 }
 
 fn write_block(out: &mut impl Write, block: &ContentBlock) -> io::Result<()> {
@@ -108,6 +125,10 @@ mod tests {
     fn structured_content_is_not_shown_twice() {
         let mut result = CallToolResult::structured(json!({"a": 1}));
         assert_eq!(written(&result), "{\n  \"a\": 1\n}\n");
+        let wrapped = json!({"result": 2.5});
+        let mut python = CallToolResult::structured(wrapped);
+        python.content = vec![ContentBlock::text("2.5")];
+        assert_eq!(written(&python), "2.5\n");
         result.content = vec![ContentBlock::text("one thing")];
         assert_eq!(written(&result), "one thing\n{\n  \"a\": 1\n}\n");
     }

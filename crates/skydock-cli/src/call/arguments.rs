@@ -114,7 +114,8 @@ impl Signature {
             let what = missing
                 .description
                 .as_deref()
-                .and_then(|text| text.lines().next());
+                .and_then(|text| text.lines().next())
+                .map(|text| text.trim_end_matches('.'));
             let what = what.map(|text| format!(": {text}")).unwrap_or_default();
             let (name, kind) = (&missing.name, missing.kind.describe());
             faults.push(format!("{} needs {name}{what}; add {name}=… ({kind})", self.name));

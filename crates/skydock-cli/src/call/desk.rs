@@ -69,6 +69,11 @@ impl Desk {
         }
     }
 
+    /// Ends the live line, so that the answer can be written.
+    pub(super) fn clear(&self) {
+        self.progress.clear();
+    }
+
     /// Ends the live line, and names the answers that nobody asked for.
     pub(super) fn finish(&self) {
         self.progress.clear();

@@ -19,7 +19,7 @@ pub(super) fn write(out: &mut impl Write, client: &Client, catalog: &Catalog) ->
         let name = server
             .server_info
             .as_ref()
-            .map(|info| format!("{} {}", info.name, info.version));
+            .map(|info| format!("{} {}", info.name, info.version).trim_end().to_owned());
         let name = name.unwrap_or_else(|| "a server without a name".to_owned());
         let (revision, address) = (&server.protocol_version, client.address());
         writeln!(

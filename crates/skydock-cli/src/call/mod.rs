@@ -7,7 +7,7 @@ mod desk;
 mod listing;
 mod suggest;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{io, process::ExitCode, sync::Arc};
 
 use anyhow::{Context, Result};
 use rmcp::model::{CallToolRequestParams, GetPromptRequestParams, ReadResourceRequestParams};
@@ -105,7 +105,14 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     .context("cannot listen on loopback for a login")?;
     let talk = async {
         let client = Client::connect(&target, &setup, Arc::clone(&desk) as _, Arc::new(browser)).await?;
-        let outcome = args.grant(&client, wish, &words, json).await;
+        let talk = Talk {
+            args: &args,
+            client: &client,
+            desk: &desk,
+            words,
+            json,
+        };
+        let outcome = talk.grant(wish).await;
         desk.finish();
         client.close().await;
         outcome
@@ -160,71 +167,56 @@ impl Args {
         }
         (target, wish, words)
     }
+}
 
-    async fn grant(
-        &self,
-        client: &Client,
-        wish: Wish,
-        words: &[String],
-        json: Option<Map<String, Value>>,
-    ) -> Result<ExitCode> {
+/// A connection, and what is said over it.
+struct Talk<'a> {
+    args: &'a Args,
+    client: &'a Client,
+    desk: &'a Desk,
+    words: Vec<String>,
+    json: Option<Map<String, Value>>,
+}
+
+impl Talk<'_> {
+    async fn grant(self, wish: Wish) -> Result<ExitCode> {
         let mut out = anstream::stdout();
         match wish {
             Wish::Catalog => {
-                let catalog = client.catalog().await?;
-                if self.json_output {
-                    write_json(&mut out, &catalog)?;
-                } else {
-                    listing::write(&mut out, client, &catalog)?;
-                }
+                let catalog = self.client.catalog().await?;
+                self.write(&catalog, || listing::write(&mut out, self.client, &catalog))?;
             }
-            Wish::Tool(name) => return self.call(client, name, words, json).await,
+            Wish::Tool(name) => return self.call(name).await,
             Wish::Prompt(name) => {
-                let prompts = client.prompts().await?;
+                let prompts = self.client.prompts().await?;
                 let names: Vec<_> = prompts.iter().map(|prompt| prompt.name.as_str()).collect();
                 let prompt = prompts.iter().find(|prompt| prompt.name == name);
                 let prompt = prompt.ok_or_else(|| Usage::new(suggest::unknown("prompt", &name, &names)))?;
-                let arguments = self.arguments(&Signature::of_prompt(prompt), words, json)?;
+                let arguments = self.arguments(&Signature::of_prompt(prompt))?;
                 let params = GetPromptRequestParams::new(name).with_arguments(arguments);
-                let result = client.get_prompt(params).await?;
-                if self.json_output {
-                    write_json(&mut out, &result)?;
-                } else {
-                    answer::write_prompt(&mut out, &result)?;
-                }
+                let result = self.client.get_prompt(params).await?;
+                self.write(&result, || answer::write_prompt(&mut out, &result))?;
             }
             Wish::Resource(uri) => {
-                let result = client.read_resource(ReadResourceRequestParams::new(uri)).await?;
-                if self.json_output {
-                    write_json(&mut out, &result)?;
-                } else {
-                    answer::write_resource(&mut out, &result)?;
-                }
+                let result = self
+                    .client
+                    .read_resource(ReadResourceRequestParams::new(uri))
+                    .await?;
+                self.write(&result, || answer::write_resource(&mut out, &result))?;
             }
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn call(
-        &self,
-        client: &Client,
-        name: String,
-        words: &[String],
-        json: Option<Map<String, Value>>,
-    ) -> Result<ExitCode> {
-        let tools = client.tools().await?;
+    async fn call(self, name: String) -> Result<ExitCode> {
+        let tools = self.client.tools().await?;
         let names: Vec<_> = tools.iter().map(|tool| &*tool.name).collect();
         let tool = tools.iter().find(|tool| tool.name == name);
         let tool = tool.ok_or_else(|| Usage::new(suggest::unknown("tool", &name, &names)))?;
-        let arguments = self.arguments(&Signature::of_tool(tool), words, json)?;
+        let arguments = self.arguments(&Signature::of_tool(tool))?;
         let params = CallToolRequestParams::new(name).with_arguments(arguments);
-        let result = client.call_tool(params).await?;
-        let mut out = anstream::stdout();
-        if self.json_output {
-            write_json(&mut out, &result)?;
-        } else {
-            answer::write_tool(&mut out, &result)?;
-        }
+        let result = self.client.call_tool(params).await?;
+        self.write(&result, || answer::write_tool(&mut anstream::stdout(), &result))?;
         Ok(if result.is_error == Some(true) {
             ExitCode::FAILURE
         } else {
@@ -232,18 +224,30 @@ impl Args {
         })
     }
 
-    fn arguments(
-        &self,
-        signature: &Signature,
-        words: &[String],
-        json: Option<Map<String, Value>>,
-    ) -> Result<Map<String, Value>, Usage> {
+    fn arguments(&self, signature: &Signature) -> Result<Map<String, Value>, Usage> {
         let mut faults = Vec::new();
-        let arguments = json.unwrap_or_else(|| signature.read(words, &mut faults));
-        if !self.no_check {
+        let arguments = self
+            .json
+            .clone()
+            .unwrap_or_else(|| signature.read(&self.words, &mut faults));
+        if !self.args.no_check {
             signature.check(&arguments, &mut faults);
         }
         Usage::check(faults)?;
         Ok(arguments)
+    }
+
+    /// Writes the answer: as JSON when that is wanted, else for people.
+    fn write(
+        &self,
+        answer: &impl serde::Serialize,
+        for_people: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.desk.clear();
+        if self.args.json_output {
+            write_json(&mut anstream::stdout(), answer)
+        } else {
+            for_people()
+        }
     }
 }

@@ -9,6 +9,8 @@ use rmcp::{
     transport::{auth::AuthError, streamable_http_client::StreamableHttpError, worker::WorkerQuitReason},
 };
 
+use super::era::Era;
+
 /// An error of another library, as the cause of one of ours.
 pub type Cause = Box<dyn StdError + Send + Sync>;
 
@@ -69,12 +71,14 @@ pub enum Error {
         stderr: String,
     },
     /// The server answered the handshake with an error.
-    #[error("{target} refused the handshake: {} ({})", error.message, error.code.0)]
+    #[error("{target} refused the handshake: {} ({}){hint}", error.message, error.code.0)]
     Refused {
         /// Where.
         target: String,
         /// The server's error.
         error: ErrorData,
+        /// What else to try, with a leading separator.
+        hint: &'static str,
     },
     /// The two have no protocol revision in common.
     #[error("{target} speaks {}, not what was asked for; try --era auto", join(offered))]
@@ -121,7 +125,7 @@ pub enum Error {
     #[error("cannot follow the login to its end")]
     Browser(#[source] Cause),
     /// The server answered a request with an error.
-    #[error("the server answered {}: {}", error.code.0, error.message)]
+    #[error("the server answered {}: {}{}", error.code.0, error.message, detail(error))]
     Answer {
         /// The server's error.
         error: ErrorData,
@@ -142,10 +146,18 @@ impl Error {
     }
 
     /// Names what a failed handshake means.
-    pub(super) fn from_handshake(target: &str, stderr: String, source: ClientInitializeError) -> Self {
+    pub(super) fn from_handshake(
+        target: &str,
+        stderr: String,
+        era: &Era,
+        source: ClientInitializeError,
+    ) -> Self {
         let target = target.to_owned();
         match deepest(source) {
-            ClientInitializeError::JsonRpcError(error) => Self::Refused { target, error },
+            ClientInitializeError::JsonRpcError(error) => {
+                let hint = if *era == Era::Auto { "" } else { "; try --era auto" };
+                Self::Refused { target, error, hint }
+            }
             ClientInitializeError::NoCompatibleProtocolVersion { server_supported, .. } => Self::Version {
                 target,
                 offered: server_supported,
@@ -261,6 +273,16 @@ fn tail(stderr: &str) -> String {
         return String::new();
     }
     format!("; its last words on stderr were:\n{stderr}")
+}
+
+/// What the server adds to its error.
+fn detail(error: &ErrorData) -> String {
+    error
+        .data
+        .as_ref()
+        .filter(|data| !data.is_null())
+        .map(|data| format!(" ({data})"))
+        .unwrap_or_default()
 }
 
 fn join(versions: &[ProtocolVersion]) -> String {

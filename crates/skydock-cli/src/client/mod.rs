@@ -6,15 +6,13 @@ mod handler;
 mod login;
 mod loopback;
 mod process;
+mod setup;
 mod target;
 mod user;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use reqwest::{
-    Url,
-    header::{HeaderName, HeaderValue},
-};
+use reqwest::Url;
 use rmcp::{
     RoleClient, ServiceError,
     model::{
@@ -35,6 +33,7 @@ pub use self::{
     handler::Handler,
     login::Registration,
     loopback::Loopback,
+    setup::Setup,
     target::Target,
     user::{Browser, User},
 };
@@ -47,49 +46,6 @@ use self::{
 const LOGINS: usize = 2;
 /// How long closing a connection may take before it is left to the operating system.
 const FAREWELL: Duration = Duration::from_secs(8);
-
-/// How to connect.
-#[derive(Clone)]
-pub struct Setup {
-    /// Which revisions to speak.
-    pub era: Era,
-    /// Headers for every HTTP request.
-    pub headers: HashMap<HeaderName, HeaderValue>,
-    /// A token to send; with one, a challenge is not answered by a login.
-    pub bearer: Option<String>,
-    /// How authorization servers know this client.
-    pub registration: Registration,
-    /// What `roots/list` answers, as `file://` URLs; with none, the capability is not declared.
-    pub roots: Vec<Url>,
-    /// How long the server may take to answer the handshake.
-    pub patience: Duration,
-    /// Whether to show what a started program writes to stderr.
-    pub loud: bool,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self {
-            era: Era::Auto,
-            headers: HashMap::new(),
-            bearer: None,
-            registration: Registration::default(),
-            roots: Vec::new(),
-            patience: Duration::from_secs(30),
-            loud: false,
-        }
-    }
-}
-
-impl std::fmt::Debug for Setup {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Setup")
-            .field("era", &self.era)
-            .field("headers", &self.headers.keys().collect::<Vec<_>>())
-            .field("patience", &self.patience)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Everything that a server offers.
 #[derive(Debug, Clone, Default, serde::Serialize)]
@@ -361,7 +317,7 @@ impl Failure {
                 patience: setup.patience,
                 stderr,
             },
-            Self::Broken(error) => Error::from_handshake(target, stderr, *error),
+            Self::Broken(error) => Error::from_handshake(target, stderr, &setup.era, *error),
         }
     }
 }

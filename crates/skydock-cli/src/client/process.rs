@@ -17,6 +17,9 @@ use super::error::Error;
 /// How many of a program's last lines on stderr are kept.
 const KEPT: usize = 10;
 
+/// How much of a line is repeated.
+const WIDEST: usize = 240;
+
 /// The last lines that a program wrote to stderr.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LastWords(Arc<Mutex<VecDeque<String>>>);
@@ -26,7 +29,7 @@ impl LastWords {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines
             .iter()
-            .map(|line| format!("  {line}"))
+            .map(|line| format!("  {}", line.chars().take(WIDEST).collect::<String>()))
             .collect::<Vec<_>>()
             .join("\n")
     }

@@ -1,9 +1,175 @@
-//! The verb `demo`.
-use std::process::ExitCode;
-/// demo
+//! The verb `demo`: lambda-ops on its embedded account, over HTTP, asked by a real MCP client.
+
+mod questions;
+mod story;
+
+use std::{
+    io::{ErrorKind, Write},
+    net::SocketAddr,
+    process::ExitCode,
+    sync::Arc,
+};
+
+use anyhow::{Context, Result};
+use futures::future::BoxFuture;
+use lambda_ops::LambdaOps;
+use reqwest::Url;
+use rmcp::model::{ElicitRequestParams, ElicitResult, ElicitationAction, ProgressNotificationParam};
+use skydock::{Host, Listening};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+use self::questions::Questions;
+use crate::{
+    client::{Client, Loopback, Setup, Target, User},
+    config,
+    progress::Progress,
+    screen::{self, FAINT, STRONG},
+    usage::Usage,
+};
+
+/// Watch an MCP server answer real questions about AWS Lambda functions, on an embedded account
+///
+/// Starts lambda-ops over HTTP on loopback, asks it as an MCP client does, upgrades two functions, and stays up.
+/// Nothing outside this machine is reached, and no AWS credentials are needed.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The loopback address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000")]
+    listen: SocketAddr,
+    /// End when the story is told, in place of staying up
+    #[arg(long)]
+    once: bool,
+    /// Which embedded account: the same number gives the same functions
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
+
+/// Runs the demo until Ctrl-C or SIGTERM, or to the end of the story with `--once`.
+///
 /// # Errors
-pub async fn run(_args: Args) -> anyhow::Result<ExitCode> {
-    Ok(ExitCode::SUCCESS)
+/// [`Usage`] when the address cannot be used; else what happened on the way.
+pub async fn run(args: Args) -> Result<ExitCode> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let listener = bind(args.listen).await?;
+    let mut server = Host::new(LambdaOps::embedded(args.seed)).listen(listener)?;
+    let show = async {
+        tell(&server.url()).await?;
+        if args.once {
+            return Ok(());
+        }
+        write_farewell(&server)?;
+        std::future::pending().await
+    };
+    let outcome = tokio::select! {
+        outcome = show => outcome,
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    };
+    tokio::select! {
+        () = server.stop() => {}
+        // the second signal does not wait for what is under way
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    if !address.ip().is_loopback() {
+        return Err(Usage::new(format!(
+            "--listen {address} is not a loopback address; the demo asks nobody who they are, so use 127.0.0.1:{}",
+            address.port()
+        ))
+        .into());
+    }
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| {
+            match error.kind() {
+        ErrorKind::AddrInUse => Usage::new(format!(
+            "{address} is in use by another program; end it, or take a free port with --listen 127.0.0.1:0"
+        ))
+        .into(),
+        ErrorKind::PermissionDenied => {
+            Usage::new(format!("{address} needs privileges; take a port above 1023, or --listen 127.0.0.1:0"))
+                .into()
+        }
+        _ => anyhow::Error::new(error).context(format!("cannot listen on {address}")),
+    }
+        })
+}
+
+/// Connects as any client would, and lets the story be told.
+async fn tell(url: &str) -> Result<()> {
+    let mut out = anstream::stdout();
+    let progress = Arc::new(Progress::new());
+    progress.say(&format!("connecting to {url}"));
+    let browser = Loopback::bind(|_| {})
+        .await
+        .context("cannot listen on loopback")?;
+    let user = Arc::new(Narrator(Arc::clone(&progress)));
+    let client = Client::connect(&Target::parse(url)?, &Setup::default(), user, Arc::new(browser)).await?;
+    progress.clear();
+    if let Some(server) = client.server() {
+        let name = server
+            .server_info
+            .as_ref()
+            .map_or("the server", |info| &info.name);
+        let revision = &server.protocol_version;
+        writeln!(
+            out,
+            "{FAINT}{name} at {url}, MCP {revision}, embedded account{FAINT:#}\n"
+        )?;
+    }
+    let outcome = story::tell(
+        &mut out,
+        &Questions {
+            client: &client,
+            progress,
+        },
+    )
+    .await;
+    client.close().await;
+    outcome
+}
+
+fn write_farewell(server: &Listening) -> Result<()> {
+    let mut out = anstream::stdout();
+    let url = server.url();
+    let way = config::Way::Url(Url::parse(&url)?);
+    let program = std::env::args().next().unwrap_or_else(|| "skydock".to_owned());
+    let snippet = config::Client::Cursor.snippet("lambda-ops", &way);
+    writeln!(out, "\n{STRONG}The server stays up{STRONG:#} at {url}\n")?;
+    writeln!(out, "Ask it yourself, in another terminal:")?;
+    writeln!(out, "  {program} call {url}")?;
+    writeln!(out, "  {program} call {url} list-functions runtime=nodejs18.x\n")?;
+    writeln!(out, "Use it in Cursor (~/.cursor/mcp.json):")?;
+    for line in serde_json::to_string_pretty(&snippet)?.lines() {
+        writeln!(out, "  {line}")?;
+    }
+    writeln!(out, "Other clients (claude, amazon-q, vscode):")?;
+    writeln!(out, "  {program} config lambda-ops --client claude --url {url}\n")?;
+    writeln!(out, "{STRONG}Ctrl-C{STRONG:#} stops it.")?;
+    Ok(())
+}
+
+/// Passes the server's progress on; nobody is asked anything in the demo.
+struct Narrator(Arc<Progress>);
+
+impl User for Narrator {
+    fn answer<'a>(&'a self, _: &'a ElicitRequestParams) -> BoxFuture<'a, ElicitResult> {
+        Box::pin(async { ElicitResult::new(ElicitationAction::Decline) })
+    }
+
+    fn progress(&self, progress: &ProgressNotificationParam) {
+        // one line; the whole text comes with the answer
+        let text = progress.message.as_deref().unwrap_or_default();
+        if let Some(line) = screen::wrap(text, 72).into_iter().next() {
+            self.0.say(&line);
+        }
+    }
 }

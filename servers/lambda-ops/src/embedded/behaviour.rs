@@ -59,7 +59,7 @@ pub(super) struct Ran {
 }
 
 /// Runs the function with an event.
-pub(super) fn run(function: &Function, event: &Value, request_id: &str) -> Ran {
+pub(super) fn run(function: &Function, version: &str, event: &Value, request_id: &str) -> Ran {
     let broken = breaks(function, event, request_id);
     let failed = broken.is_some();
     let told = match &broken {
@@ -71,7 +71,7 @@ pub(super) fn run(function: &Function, event: &Value, request_id: &str) -> Ran {
     };
     let memory = function.memory;
     let log = format!(
-        "START RequestId: {request_id} Version: $LATEST\n{told}END RequestId: {request_id}\n\
+        "START RequestId: {request_id} Version: {version}\n{told}END RequestId: {request_id}\n\
          REPORT RequestId: {request_id}\tDuration: 12.34 ms\tBilled Duration: 13 ms\tMemory Size: {memory} MB\t\
          Max Memory Used: {} MB\n",
         memory.min(74)

@@ -1,7 +1,7 @@
 //! What shall go wrong in the embedded account, and when.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -13,7 +13,8 @@ pub struct Faults(Mutex<Orders>);
 
 #[derive(Debug, Default)]
 struct Orders {
-    refusals: HashMap<Operation, Vec<Refusal>>,
+    /// What becomes of the next calls, in order; none: they pass.
+    refusals: HashMap<Operation, VecDeque<Option<Refusal>>>,
     after_the_fact: HashSet<Operation>,
     changed: HashSet<String>,
     failing: HashMap<String, String>,
@@ -36,14 +37,19 @@ pub(super) enum Fate {
 }
 
 impl Faults {
+    /// Lets the next `times` calls pass before what is ordered after this.
+    pub fn let_pass(&self, operation: Operation, times: usize) {
+        self.order(operation, None, times);
+    }
+
     /// Refuses the next `times` calls with `TooManyRequestsException`.
     pub fn throttle(&self, operation: Operation, times: usize) {
-        self.refuse(operation, Refusal::Throttled, times);
+        self.order(operation, Some(Refusal::Throttled), times);
     }
 
     /// Refuses the next `times` calls with `AccessDeniedException`.
     pub fn deny(&self, operation: Operation, times: usize) {
-        self.refuse(operation, Refusal::Denied, times);
+        self.order(operation, Some(Refusal::Denied), times);
     }
 
     /// Carries the next call out, but answers it with a 500: the caller cannot know.
@@ -68,7 +74,7 @@ impl Faults {
         self.orders().unsettled.insert(function.to_owned());
     }
 
-    fn refuse(&self, operation: Operation, refusal: Refusal, times: usize) {
+    fn order(&self, operation: Operation, refusal: Option<Refusal>, times: usize) {
         self.orders()
             .refusals
             .entry(operation)
@@ -77,13 +83,7 @@ impl Faults {
     }
 
     pub(super) fn refusal(&self, operation: Operation) -> Option<Refusal> {
-        let mut orders = self.orders();
-        let waiting = orders.refusals.get_mut(&operation)?;
-        if waiting.is_empty() {
-            None
-        } else {
-            Some(waiting.remove(0))
-        }
+        self.orders().refusals.get_mut(&operation)?.pop_front().flatten()
     }
 
     pub(super) fn loses_the_answer(&self, operation: Operation) -> bool {

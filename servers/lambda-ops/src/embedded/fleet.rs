@@ -15,25 +15,80 @@ use crate::runtimes::language;
 
 const SIZE: usize = 120;
 
-/// Functions that are the same with every seed, for whoever needs one of a kind. `None` is a container image.
-const KNOWN: [(&str, Option<&str>, Habit); 13] = [
-    ("orders-api", Some("nodejs20.x"), Habit::Sound),
-    ("catalog-api", Some("nodejs22.x"), Habit::Sound),
-    ("invoice-pdf", Some("nodejs16.x"), Habit::NeedsBundledSdk),
-    ("thumbnail-maker", Some("nodejs18.x"), Habit::NeedsCallback),
-    ("customer-export", Some("python3.9"), Habit::NeedsDistutils),
-    (
-        "price-forecast",
-        Some("python3.11"),
-        Habit::NativeExtension { minor: 11 },
+/// A function that is the same with every seed, for whoever needs one of its kind.
+struct Known {
+    name: &'static str,
+    /// `None` is a container image.
+    runtime: Option<&'static str>,
+    habit: Habit,
+    owner: Owner,
+}
+
+/// What made a function, as its tags show.
+#[derive(Debug, Clone, Copy)]
+enum Owner {
+    Nobody,
+    CloudFormation,
+    Sam,
+    Cdk,
+    Terraform,
+}
+
+const fn known(name: &'static str, runtime: &'static str, habit: Habit, owner: Owner) -> Known {
+    Known {
+        name,
+        runtime: Some(runtime),
+        habit,
+        owner,
+    }
+}
+
+const KNOWN: [Known; 15] = [
+    known("orders-api", "nodejs20.x", Habit::Sound, Owner::Nobody),
+    known("catalog-api", "nodejs22.x", Habit::Sound, Owner::Nobody),
+    known("invoice-pdf", "nodejs16.x", Habit::NeedsBundledSdk, Owner::Nobody),
+    known(
+        "thumbnail-maker",
+        "nodejs18.x",
+        Habit::NeedsCallback,
+        Owner::Nobody,
     ),
-    ("search-indexer", Some("python3.12"), Habit::Sound),
-    ("tax-rules", Some("java8.al2"), Habit::NeedsJaxb),
-    ("webhook-relay", Some("go1.x"), Habit::NoBootstrap),
-    ("payment-webhook", Some("nodejs22.x"), Habit::AlwaysRaises),
-    ("report-builder", Some("python3.12"), Habit::TimesOut),
-    ("session-cleanup", Some("nodejs12.x"), Habit::Sound),
-    ("media-transcoder", None, Habit::Sound),
+    known(
+        "customer-export",
+        "python3.9",
+        Habit::NeedsDistutils,
+        Owner::Nobody,
+    ),
+    known(
+        "price-forecast",
+        "python3.11",
+        Habit::NativeExtension { minor: 11 },
+        Owner::Nobody,
+    ),
+    known("tax-rules", "java8.al2", Habit::NeedsJaxb, Owner::Nobody),
+    known("webhook-relay", "go1.x", Habit::NoBootstrap, Owner::Nobody),
+    known(
+        "payment-webhook",
+        "nodejs22.x",
+        Habit::AlwaysRaises,
+        Owner::Nobody,
+    ),
+    known("report-builder", "python3.12", Habit::TimesOut, Owner::Nobody),
+    known("session-cleanup", "nodejs12.x", Habit::Sound, Owner::Nobody),
+    known(
+        "search-indexer",
+        "python3.10",
+        Habit::Sound,
+        Owner::CloudFormation,
+    ),
+    known("stock-sync", "nodejs18.x", Habit::Sound, Owner::Terraform),
+    known("checkout-api", "nodejs18.x", Habit::Sound, Owner::Cdk),
+    Known {
+        name: "media-transcoder",
+        runtime: None,
+        habit: Habit::Sound,
+        owner: Owner::Sam,
+    },
 ];
 
 const DOMAINS: [&str; 16] = [
@@ -95,19 +150,20 @@ const WEIGHT: u32 = 153;
 pub(super) fn grow(seed: u64) -> Vec<Function> {
     let mut dice = Dice(Xoshiro256PlusPlus::seed_from_u64(seed));
     let mut fleet: Vec<Function> = KNOWN
-        .into_iter()
-        .map(|(name, runtime, habit)| dice.function(name.to_owned(), runtime, habit))
+        .iter()
+        .map(|known| dice.function(known.name.to_owned(), known.runtime, known.habit, known.owner))
         .collect();
     let mut names: Vec<String> = DOMAINS
         .iter()
         .flat_map(|domain| ROLES.iter().map(move |role| format!("{domain}-{role}")))
-        .filter(|name| KNOWN.iter().all(|(known, ..)| known != name))
+        .filter(|name| KNOWN.iter().all(|known| known.name != name))
         .collect();
     while fleet.len() < SIZE && !names.is_empty() {
         let name = names.swap_remove(dice.below(names.len()));
         let runtime = dice.runtime();
         let habit = dice.habit(runtime);
-        fleet.push(dice.function(name, runtime, habit));
+        let owner = dice.owner();
+        fleet.push(dice.function(name, runtime, habit, owner));
     }
     fleet
 }
@@ -158,7 +214,7 @@ impl Dice {
         }
     }
 
-    fn function(&mut self, name: String, runtime: Option<&str>, habit: Habit) -> Function {
+    fn function(&mut self, name: String, runtime: Option<&str>, habit: Habit, owner: Owner) -> Function {
         let handler = match runtime.map(language) {
             Some("nodejs") => "index.handler",
             Some("python") => "app.handler",
@@ -187,7 +243,7 @@ impl Dice {
             architecture: self.one_of(&["x86_64", "arm64"], "x86_64").to_owned(),
             layers,
             environment: self.environment(&name),
-            tags: self.tags(&name),
+            tags: self.tags(&name, owner),
             code_size: self.0.random_range(1_000..40_000_000),
             code_sha256: self.hex(),
             last_modified: self.some_day(),
@@ -218,34 +274,47 @@ impl Dice {
         values
     }
 
-    /// Tags as the tools that own a function leave them.
-    fn tags(&mut self, name: &str) -> BTreeMap<String, String> {
+    /// Half of the fleet is owned by a tool.
+    fn owner(&mut self) -> Owner {
+        let owners = [Owner::CloudFormation, Owner::Sam, Owner::Cdk, Owner::Terraform];
+        if self.0.random_bool(0.5) {
+            self.one_of(&owners, Owner::Nobody)
+        } else {
+            Owner::Nobody
+        }
+    }
+
+    /// Tags of the team, and those that the owning tool leaves behind.
+    fn tags(&mut self, name: &str, owner: Owner) -> BTreeMap<String, String> {
         let team = self.one_of(&["shop", "payments", "logistics", "platform"], "shop");
         let stage = self.one_of(&["prod", "prod", "staging"], "prod");
-        let stack = format!("{team}-{stage}");
-        let stack_id = format!(
-            "arn:aws:cloudformation:{REGION}:{ACCOUNT_ID}:stack/{stack}/{}",
-            identifier(self.0.random())
-        );
-        let owner: &[(&str, &str)] = match self.below(6) {
-            0 => &[
-                ("aws:cloudformation:stack-name", &stack),
-                ("aws:cloudformation:stack-id", &stack_id),
-            ],
-            1 => &[
-                ("aws:cloudformation:stack-name", &stack),
-                ("aws:cloudformation:stack-id", &stack_id),
-                ("aws:cloudformation:logical-id", name),
-                ("lambda:createdBy", "SAM"),
-            ],
-            2 => &[("aws:cloudformation:stack-name", &stack), ("aws-cdk:app", "shop")],
-            3 => &[("terraform", "true"), ("terraform:workspace", stage)],
-            _ => &[],
+        let serial = self.0.random::<u64>();
+        let mut tags = BTreeMap::from([("team", team.to_owned()), ("stage", stage.to_owned())]);
+        let logical = match owner {
+            Owner::Nobody => None,
+            Owner::Terraform => {
+                tags.insert("ManagedBy", "terraform".to_owned());
+                None
+            }
+            Owner::CloudFormation => Some("Function".to_owned()),
+            Owner::Sam => {
+                tags.insert("lambda:createdBy", "SAM".to_owned());
+                Some(pascal(name))
+            }
+            Owner::Cdk => Some(format!("{}{:08X}", pascal(name), serial >> 32)),
         };
-        let all = [("team", team), ("stage", stage)]
-            .into_iter()
-            .chain(owner.iter().copied());
-        all.map(|(key, value)| (key.to_owned(), value.to_owned()))
+        if let Some(logical) = logical {
+            let stack = format!("{team}-{stage}");
+            let arn = format!(
+                "arn:aws:cloudformation:{REGION}:{ACCOUNT_ID}:stack/{stack}/{}",
+                identifier(serial)
+            );
+            tags.insert("aws:cloudformation:stack-name", stack);
+            tags.insert("aws:cloudformation:stack-id", arn);
+            tags.insert("aws:cloudformation:logical-id", logical);
+        }
+        tags.into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
             .collect()
     }
 
@@ -255,6 +324,16 @@ impl Dice {
         let age = SignedDuration::from_secs(self.0.random_range(0..4 * 365 * 86_400));
         written(newest.checked_sub(age).unwrap_or(newest))
     }
+}
+
+/// `OrdersApi` of `orders-api`.
+fn pascal(name: &str) -> String {
+    let mut capital = true;
+    let shown = |c: char| {
+        let up = std::mem::replace(&mut capital, c == '-');
+        (c != '-').then(|| if up { c.to_ascii_uppercase() } else { c })
+    };
+    name.chars().filter_map(shown).collect()
 }
 
 #[cfg(test)]

@@ -329,7 +329,7 @@ fn invoke(state: &mut State, at: &Resource, request: &Request) -> Answered {
         Some("Event") => return Ok(Answer::empty(202)),
         _ => {}
     }
-    let ran = behaviour::run(&function, &event, &id);
+    let ran = behaviour::run(&function, &version, &event, &id);
     let mut answer = Answer::ok(&ran.answer);
     answer.headers.push(("x-amz-executed-version", version));
     answer.headers.push(("x-amzn-requestid", id));

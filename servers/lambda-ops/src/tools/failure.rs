@@ -32,11 +32,13 @@ pub(super) enum Failure {
     NoSuchRuntime(String),
     #[error(transparent)]
     Account(#[from] account::Error),
+    #[error("{0}; the function may have run all the same")]
+    MayHaveRun(#[source] account::Error),
     #[error(transparent)]
     Upgrade(#[from] upgrade::Refusal),
-    #[error("the procedure ended by itself")]
+    #[error("the procedure broke off")]
     Aborted(#[from] tokio::task::JoinError),
-    #[error("the result has no JSON form")]
+    #[error("the result could not be written as JSON")]
     Unwritable(#[from] serde_json::Error),
 }
 
@@ -46,23 +48,26 @@ impl Failure {
         let ours = |error: &account::Error| error.is_ambiguous();
         match self {
             Self::Account(error) | Self::Upgrade(upgrade::Refusal::Account(error)) => ours(error),
-            Self::Aborted(_) | Self::Unwritable(_) => true,
+            Self::MayHaveRun(_) | Self::Aborted(_) | Self::Unwritable(_) => true,
             _ => false,
         }
     }
 
-    /// The text for the model.
+    /// The text for the model. What stands in causes (principals, hosts) is for the operator's log.
     fn tell(self) -> String {
-        if !self.is_ours() {
-            // Causes are for the operator: AWS puts principals and hosts into them.
-            tracing::debug!(cause = ?self, "a tool call was refused");
-            return self.to_string();
+        if self.is_ours() {
+            let id = format!("{:016x}", rand::random::<u64>());
+            tracing::error!(id, cause = ?self, "a tool call failed");
+            return format!(
+                "{self}; try again, and if it stays so give the operator of this server the id {id}"
+            );
         }
-        let id = format!("{:016x}", rand::random::<u64>());
-        tracing::error!(id, cause = ?self, "a tool call failed");
-        format!(
-            "something went wrong between this server and AWS; try again, and if it stays so give its operator this id: {id}"
-        )
+        if let Self::Account(error) | Self::Upgrade(upgrade::Refusal::Account(error)) = &self
+            && let Some(cause) = std::error::Error::source(error)
+        {
+            tracing::warn!(cause = ?cause, "{error}");
+        }
+        self.to_string()
     }
 }
 

@@ -45,10 +45,14 @@ pub(super) struct Output {
 pub(super) async fn run(server: &LambdaOps, input: Input) -> Result<CallToolResult, Failure> {
     let name = FunctionName::parse(&input.function_name)?;
     event("payload", &input.payload)?;
-    let run = server
+    let ran = server
         .account
         .invoke(&name, input.qualifier.as_deref(), &input.payload)
-        .await?;
+        .await;
+    let run = ran.map_err(|error| match error.is_ambiguous() {
+        true => Failure::MayHaveRun(error),
+        false => Failure::Account(error),
+    })?;
     let shown = run.payload.floor_char_boundary(SHOWN);
     let output = Output {
         notice: LABEL,

@@ -133,12 +133,15 @@ pub async fn run(
         );
         return Ok(record.close(Outcome::Unchanged, before.revision_id));
     }
-    update(account, function, &before, to, &mut record).await?;
-    let revision = match settle_and_test(account, request, surroundings, &mut record).await {
-        Some(after) => after.revision_id,
-        None => return Ok(put_back::run(account, function, surroundings, record).await),
+    let sent = update(account, function, &before, to, &mut record).await?;
+    let works = match sent {
+        Sent::Surely => settle_and_test(account, request, surroundings, &mut record).await,
+        Sent::Perhaps => None,
     };
-    Ok(record.close(Outcome::Updated, revision))
+    match works {
+        Some(after) => Ok(record.close(Outcome::Updated, after.revision_id)),
+        None => Ok(put_back::run(account, function, surroundings, record).await),
+    }
 }
 
 /// The runtime the function has, if it may be changed to the one asked for.
@@ -200,6 +203,12 @@ fn similar(table: &Table, wanted: &str, from: &str, today: Date) -> Vec<String> 
     }
 }
 
+/// Whether AWS has the update.
+enum Sent {
+    Surely,
+    Perhaps,
+}
+
 /// Sends the update. An answer that leaves open whether it took effect is settled by looking.
 async fn update(
     account: &Account,
@@ -207,26 +216,32 @@ async fn update(
     before: &Configuration,
     to: &str,
     record: &mut Record,
-) -> Result<(), Refusal> {
-    match account
+) -> Result<Sent, Refusal> {
+    let sent = account
         .set_runtime(function, to, before.revision_id.as_deref())
-        .await
-    {
-        Ok(_) => record.note(Phase::Update, State::Done, format!("AWS accepted {to}")),
-        Err(error) if error.is_ambiguous() => {
-            let now = account.configuration(function).await?;
-            if now.runtime.as_deref() != Some(to) {
-                return Err(error.into());
-            }
+        .await;
+    let Err(error) = sent else {
+        record.note(Phase::Update, State::Done, format!("AWS accepted {to}"));
+        return Ok(Sent::Surely);
+    };
+    if !error.is_ambiguous() {
+        return Err(error.into());
+    }
+    match account.configuration(function).await {
+        Ok(now) if now.runtime.as_deref() == Some(to) => {
             record.note(
                 Phase::Update,
                 State::Done,
                 format!("{error}, but the function shows {to}"),
             );
+            Ok(Sent::Surely)
         }
-        Err(error) => return Err(error.into()),
+        Ok(_) => Err(error.into()),
+        Err(blind) => {
+            record.note(Phase::Update, State::Failed, format!("{error}, and then {blind}"));
+            Ok(Sent::Perhaps)
+        }
     }
-    Ok(())
 }
 
 /// The function's configuration if the new runtime is in force and passed its test; nothing if it must go.

@@ -22,35 +22,37 @@ pub struct Patience {
 /// How often to look, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// The pause before the second look; it doubles each time, up to 4 seconds.
+    /// The pause before the second look; it doubles each time.
     pub first: Duration,
+    /// The longest pause.
+    pub longest: Duration,
     /// When to give up.
     pub limit: Duration,
 }
 
-const LONGEST_PAUSE: Duration = Duration::from_secs(4);
-
 impl Default for Patience {
     fn default() -> Self {
-        let first = Duration::from_millis(250);
+        let pace = |limit| Pace {
+            first: Duration::from_millis(250),
+            longest: Duration::from_secs(4),
+            limit,
+        };
         Self {
-            update: Pace {
-                first,
-                limit: Duration::from_secs(45),
-            },
-            rollback: Pace {
-                first,
-                limit: Duration::from_mins(2),
-            },
+            update: pace(Duration::from_secs(45)),
+            rollback: pace(Duration::from_mins(2)),
         }
     }
 }
 
 impl Patience {
-    /// Both phases at the same pace.
+    /// A look every `pause`, in both phases.
     #[must_use]
-    pub fn of(first: Duration, limit: Duration) -> Self {
-        let pace = Pace { first, limit };
+    pub fn every(pause: Duration, limit: Duration) -> Self {
+        let pace = Pace {
+            first: pause,
+            longest: pause,
+            limit,
+        };
         Self {
             update: pace,
             rollback: pace,
@@ -62,21 +64,29 @@ impl Patience {
 #[derive(Debug)]
 pub(super) struct Looks {
     next: Duration,
+    longest: Duration,
     pub(super) deadline: Instant,
 }
 
 impl Looks {
-    pub(super) fn new(pace: Pace) -> Self {
+    pub(super) fn new(
+        Pace {
+            first,
+            longest,
+            limit,
+        }: Pace,
+    ) -> Self {
         Self {
-            next: pace.first,
-            deadline: Instant::now() + pace.limit,
+            next: first,
+            longest,
+            deadline: Instant::now() + limit,
         }
     }
 
     /// Sleeps until it is time for the next look; false if the time is up.
     pub(super) async fn pause(&mut self) -> bool {
         let until = (Instant::now() + self.next).min(self.deadline);
-        self.next = (self.next * 2).min(LONGEST_PAUSE);
+        self.next = (self.next * 2).min(self.longest);
         sleep_until(until).await;
         Instant::now() < self.deadline
     }

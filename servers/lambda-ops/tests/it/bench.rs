@@ -10,7 +10,7 @@ use lambda_ops::{
     upgrade::Patience,
 };
 use rmcp::{
-    ClientHandler, Peer, RoleClient, ServiceExt,
+    ClientHandler, Peer, RoleClient, ServerHandler, ServiceExt,
     model::{
         CallToolRequest, CallToolRequestParams, CallToolResult, ClientRequest, JsonObject,
         ProgressNotificationParam, ServerResult, Tool,
@@ -43,7 +43,8 @@ pub(crate) fn server(account: &Embedded) -> LambdaOps {
 
 /// A server that gives up on a change after `limit`.
 pub(crate) fn patient(account: &Embedded, limit: Duration) -> LambdaOps {
-    LambdaOps::on(account, Runtimes::snapshot()).with_patience(Patience::of(Duration::from_millis(1), limit))
+    LambdaOps::on(account, Runtimes::snapshot())
+        .with_patience(Patience::every(Duration::from_millis(1), limit))
 }
 
 struct Listener(UnboundedSender<String>);
@@ -72,7 +73,7 @@ pub(crate) struct Answered {
 }
 
 impl Client {
-    pub(crate) async fn of(server: LambdaOps) -> Self {
+    pub(crate) async fn of(server: impl ServerHandler) -> Self {
         let (near, far) = tokio::io::duplex(1 << 20);
         tokio::spawn(async move { server.serve(far).await.expect("the client opens").waiting().await });
         let (told, progress) = unbounded_channel();

@@ -91,6 +91,9 @@ async fn contract_against_a_stand_in() {
         Ok("moto") => MOTO,
         other => panic!("LAMBDA_OPS_STAND_IN_KIND is {other:?}: choose ministack or moto"),
     };
+    if stand_in.name == MOTO.name {
+        prepare_moto(&url).await;
+    }
     let config = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(REGION))
         .endpoint_url(url)
@@ -100,9 +103,26 @@ async fn contract_against_a_stand_in() {
     let account = Account::from_config(&config)
         .await
         .expect("region and credentials are set");
-    let patience = Patience::of(Duration::from_millis(50), Duration::from_secs(60));
+    let patience = Patience::every(Duration::from_millis(50), Duration::from_secs(60));
     let server = LambdaOps::new(account.clone(), Runtimes::snapshot()).with_patience(patience);
     contract(stand_in, account, Sdk::new(&config), server).await;
+}
+
+/// moto wants the functions' role to exist, and runs functions in docker unless told not to.
+async fn prepare_moto(url: &str) {
+    const ROLE: &str =
+        "Action=CreateRole&Version=2010-05-08&RoleName=contract&AssumeRolePolicyDocument=%7B%7D";
+    const FOR_IAM: &str = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=0";
+    let http = reqwest::Client::new();
+    let role = http.post(url).header("authorization", FOR_IAM).body(ROLE);
+    role.header("content-type", "application/x-www-form-urlencoded")
+        .send()
+        .await
+        .expect("moto answers");
+    let config = http
+        .post(format!("{url}/moto-api/config"))
+        .body(r#"{"lambda":{"use_docker":false}}"#);
+    config.send().await.expect("moto answers");
 }
 
 async fn contract(stand_in: StandIn, account: Account, sdk: Sdk, server: LambdaOps) {
@@ -238,10 +258,7 @@ async fn refuses(stand_in: StandIn, client: &Client, account: &Account) {
             .await;
         assert!(matches!(stale, Err(account::Error::Changed { .. })), "{stale:?}");
     }
-    if stand_in.can(
-        stand_in.checks_runtimes,
-        "AWS itself refuses a runtime that does not exist",
-    ) {
+    if stand_in.can(ChecksRuntimes, "AWS itself refuses a runtime that does not exist") {
         let unknown = account.set_runtime(&name, "python9.9", None).await;
         assert!(
             matches!(unknown, Err(account::Error::Invalid { .. })),
@@ -261,10 +278,7 @@ async fn updates(stand_in: StandIn, client: &Client) {
         .await;
     assert_eq!(updated.json["outcome"], "updated", "{}", updated.text);
     assert_eq!(shown("contract-echo").await, "python3.13");
-    if stand_in.can(
-        stand_in.runs_functions,
-        "a function that fails its test is put back",
-    ) {
+    if stand_in.can(RunsFunctions, "a function that fails its test is put back") {
         let rolled_back = client
             .call("update-function-runtime", to("contract-fails", "python3.13"))
             .await;

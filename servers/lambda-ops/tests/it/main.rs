@@ -14,6 +14,7 @@ mod invoking;
 mod listing;
 mod looking;
 mod program;
+mod putting_back;
 mod runtimes;
 mod tools;
 mod updating;

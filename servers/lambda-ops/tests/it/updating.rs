@@ -1,13 +1,11 @@
-//! `update-function-runtime`: what becomes of the function, whatever goes wrong on the way.
+//! `update-function-runtime`: what it changes, what it refuses, and what it tells.
 
-use std::time::Duration;
-
-use lambda_ops::embedded::{Embedded, Operation, Pace};
+use lambda_ops::embedded::{Embedded, Operation};
 use serde_json::{Value, json};
 
-use crate::bench::{Answered, Client, account, patient, server};
+use crate::bench::{Answered, Client, account, server};
 
-fn to(function: &str, runtime: &str, test_event: Option<&str>) -> Value {
+pub(crate) fn to(function: &str, runtime: &str, test_event: Option<&str>) -> Value {
     let mut arguments = json!({ "functionName": function, "runtime": runtime });
     if let Some(event) = test_event {
         arguments["testEvent"] = json!(event);
@@ -16,7 +14,7 @@ fn to(function: &str, runtime: &str, test_event: Option<&str>) -> Value {
 }
 
 /// The steps of a report, as `step status`.
-fn steps(report: &Value) -> Vec<String> {
+pub(crate) fn steps(report: &Value) -> Vec<String> {
     let step = |step: &Value| {
         format!(
             "{} {}",
@@ -33,7 +31,7 @@ fn steps(report: &Value) -> Vec<String> {
 }
 
 /// The runtime that the account itself shows, and the state of its last update.
-async fn shown(account: &Embedded, function: &str) -> (String, String) {
+pub(crate) async fn shown(account: &Embedded, function: &str) -> (String, String) {
     let now = account
         .client()
         .get_function_configuration()
@@ -53,11 +51,11 @@ async fn shown(account: &Embedded, function: &str) -> (String, String) {
     )
 }
 
-fn pair(runtime: &str, status: &str) -> (String, String) {
+pub(crate) fn pair(runtime: &str, status: &str) -> (String, String) {
     (runtime.to_owned(), status.to_owned())
 }
 
-async fn update(account: &Embedded, arguments: Value) -> Answered {
+pub(crate) async fn update(account: &Embedded, arguments: Value) -> Answered {
     Client::of(server(account))
         .await
         .call("update-function-runtime", arguments)
@@ -101,65 +99,6 @@ async fn without_a_test_event_the_function_is_not_run() {
         ["check done", "update done", "settle done", "test skipped"]
     );
     assert!(!account.calls().contains(&Operation::Invoke));
-}
-
-#[tokio::test]
-async fn functions_that_break_on_the_new_runtime_are_put_back() {
-    let cases = [
-        (
-            "invoice-pdf",
-            "nodejs16.x",
-            "nodejs22.x",
-            "Cannot find module 'aws-sdk'",
-        ),
-        (
-            "thumbnail-maker",
-            "nodejs18.x",
-            "nodejs24.x",
-            "callback-based function handlers",
-        ),
-        (
-            "customer-export",
-            "python3.9",
-            "python3.13",
-            "No module named 'distutils'",
-        ),
-        ("price-forecast", "python3.11", "python3.14", "pydantic_core"),
-        ("tax-rules", "java8.al2", "java21", "javax/xml/bind"),
-        ("webhook-relay", "go1.x", "provided.al2023", "bootstrap"),
-        (
-            "catalog-api",
-            "nodejs22.x",
-            "python3.14",
-            "Unable to import module",
-        ),
-    ];
-    for (function, from, runtime, reason) in cases {
-        let account = account();
-        let rolled_back = update(&account, to(function, runtime, Some("{}"))).await;
-        assert!(rolled_back.is_error, "a change that did not last is an error");
-        assert_eq!(rolled_back.json["outcome"], "rolled-back", "{function}");
-        assert_eq!(
-            steps(&rolled_back.json),
-            [
-                "check done",
-                "update done",
-                "settle done",
-                "test failed",
-                "rollback done"
-            ]
-        );
-        let detail = rolled_back.json["steps"][3]["detail"].as_str().unwrap();
-        assert!(
-            detail.contains(reason) && detail.contains("untrusted"),
-            "{detail}"
-        );
-        assert_eq!(
-            shown(&account, function).await,
-            pair(from, "Successful"),
-            "{function}"
-        );
-    }
 }
 
 #[tokio::test]
@@ -207,28 +146,6 @@ async fn what_cannot_be_updated_is_refused_before_anything_is_changed() {
         assert!(text.contains(remedy), "{text}");
     }
     assert!(!account.calls().contains(&Operation::UpdateFunctionConfiguration));
-}
-
-#[tokio::test]
-async fn who_accepts_that_there_is_no_way_back_may_go_on() {
-    let account = account();
-    let mut arguments = to("session-cleanup", "nodejs24.x", Some("{}"));
-    arguments["acceptNoRollback"] = json!(true);
-    assert_eq!(update(&account, arguments).await.json["outcome"], "updated");
-
-    let mut broken = to("session-cleanup", "python3.14", Some("{}"));
-    broken["acceptNoRollback"] = json!(true);
-    let account = self::account();
-    let stuck = update(&account, broken).await;
-    assert_eq!(
-        stuck.json["outcome"], "rollback-failed",
-        "AWS does not take nodejs12.x back"
-    );
-    let detail = stuck.json["steps"][4]["detail"].as_str().unwrap();
-    assert!(
-        detail.contains("nodejs12.x could not be put back") && detail.contains("no longer supported"),
-        "{detail}"
-    );
 }
 
 #[tokio::test]
@@ -319,87 +236,6 @@ async fn an_update_whose_answer_is_lost_is_looked_up_not_sent_again() {
 }
 
 #[tokio::test]
-async fn an_update_that_aws_cannot_apply_is_put_back() {
-    let account = account();
-    account
-        .faults()
-        .fail_the_update("orders-api", "We currently do not have sufficient capacity");
-    let rolled_back = update(&account, to("orders-api", "nodejs24.x", Some("{}"))).await;
-    assert!(rolled_back.is_error);
-    assert_eq!(rolled_back.json["outcome"], "rolled-back");
-    assert_eq!(
-        steps(&rolled_back.json),
-        ["check done", "update done", "settle failed", "rollback done"]
-    );
-    assert!(rolled_back.text.contains("sufficient capacity"));
-    assert_eq!(
-        shown(&account, "orders-api").await,
-        pair("nodejs20.x", "Successful")
-    );
-}
-
-#[tokio::test]
-async fn an_update_that_never_settles_is_given_up_and_says_what_to_do() {
-    let account = account();
-    account.faults().never_settle("orders-api");
-    let client = Client::of(patient(&account, Duration::from_millis(80))).await;
-    let stuck = client
-        .call(
-            "update-function-runtime",
-            to("orders-api", "nodejs24.x", Some("{}")),
-        )
-        .await;
-    assert!(stuck.is_error);
-    assert_eq!(stuck.json["outcome"], "rollback-failed");
-    assert_eq!(
-        steps(&stuck.json),
-        ["check done", "update done", "settle failed", "rollback failed"]
-    );
-    assert!(
-        stuck.text.contains("still in progress after 0.08 s"),
-        "{}",
-        stuck.text
-    );
-    assert!(
-        stuck
-            .text
-            .contains("call update-function-runtime with runtime nodejs20.x"),
-        "{}",
-        stuck.text
-    );
-    assert!(
-        !account.calls().contains(&Operation::Invoke),
-        "what is not in force is not tested"
-    );
-}
-
-#[tokio::test]
-async fn a_rollback_that_is_refused_in_passing_is_tried_again() {
-    let account = account();
-    let (client, sdk) = (Client::of(server(&account)).await, account.clone());
-    // The update itself is let through; its rollback meets five refusals, more than the SDK repeats by itself.
-    account.set_pace(Pace {
-        reads: 40,
-        time: Duration::ZERO,
-    });
-    let call = client
-        .begin(
-            "update-function-runtime",
-            to("invoice-pdf", "nodejs22.x", Some("{}")),
-        )
-        .await;
-    client.hear("waiting until AWS has applied the update").await;
-    sdk.faults().throttle(Operation::UpdateFunctionConfiguration, 5);
-    sdk.set_pace(crate::bench::BRISK);
-    let rolled_back = client.end("update-function-runtime", call).await;
-    assert_eq!(rolled_back.json["outcome"], "rolled-back", "{}", rolled_back.text);
-    assert_eq!(
-        shown(&account, "invoice-pdf").await,
-        pair("nodejs16.x", "Successful")
-    );
-}
-
-#[tokio::test]
 async fn progress_is_told_while_it_works() {
     let client = Client::of(server(&account())).await;
     let call = client
@@ -421,54 +257,4 @@ async fn progress_is_told_while_it_works() {
         client.end("update-function-runtime", call).await.json["outcome"],
         "updated"
     );
-}
-
-#[tokio::test]
-async fn a_cancelled_update_is_put_back() {
-    let account = account();
-    account.set_pace(Pace {
-        reads: 30,
-        time: Duration::ZERO,
-    });
-    let client = Client::of(server(&account)).await;
-    let call = client
-        .begin(
-            "update-function-runtime",
-            to("orders-api", "nodejs24.x", Some("{}")),
-        )
-        .await;
-    client.hear("waiting until AWS has applied the update").await;
-    call.cancel(Some("the user changed their mind".to_owned()))
-        .await
-        .expect("the cancellation is sent");
-    client.hear("cancelled while the update was in progress").await;
-    client.hear("nodejs20.x is in force again").await;
-    assert_eq!(
-        shown(&account, "orders-api").await,
-        pair("nodejs20.x", "Successful")
-    );
-    assert!(!account.calls().contains(&Operation::Invoke));
-}
-
-#[tokio::test]
-async fn an_update_whose_client_went_away_is_put_back() {
-    let account = account();
-    account.set_pace(Pace {
-        reads: 30,
-        time: Duration::ZERO,
-    });
-    let client = Client::of(server(&account)).await;
-    let _call = client
-        .begin("update-function-runtime", to("orders-api", "nodejs24.x", None))
-        .await;
-    client.hear("waiting until AWS has applied the update").await;
-    drop(client);
-    let back = async {
-        while shown(&account, "orders-api").await != pair("nodejs20.x", "Successful") {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), back)
-        .await
-        .expect("the old runtime is put back");
 }

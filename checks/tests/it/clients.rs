@@ -1,0 +1,176 @@
+//! Clients that others wrote: MCP Inspector and the official Python SDK use `lambda-ops`, over HTTP and over stdio.
+
+use std::path::PathBuf;
+
+use checks::{
+    program::{self, Program},
+    tools,
+};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+const TOOLS: [&str; 5] = [
+    "get-function",
+    "get-runtime-info",
+    "invoke-function",
+    "list-functions",
+    "update-function-runtime",
+];
+const ACCOUNT: [&str; 2] = ["--account", "embedded"];
+const MODES: [&str; 3] = ["stateful", "stateless", "json"];
+
+#[tokio::test]
+async fn mcp_inspector_uses_lambda_ops_over_http() {
+    for mode in MODES {
+        let server = serve(mode).await;
+        let url = server.mcp();
+        let target = [url.as_str(), "--transport", "http"];
+        let listed = inspector(&target, &["--method", "tools/list"]).await;
+        assert_eq!(names(&listed), TOOLS, "{mode}");
+        let called = inspector(
+            &target,
+            &["--method", "tools/call", "--tool-name", "list-functions"],
+        )
+        .await;
+        has_functions(&called["structuredContent"], mode);
+    }
+}
+
+#[tokio::test]
+async fn mcp_inspector_uses_lambda_ops_over_stdio() {
+    let server = lambda_ops();
+    let target = [server.to_str().unwrap(), ACCOUNT[0], ACCOUNT[1]];
+    let listed = inspector(&target, &["--method", "tools/list"]).await;
+    assert_eq!(names(&listed), TOOLS);
+    let called = inspector(
+        &target,
+        &["--method", "tools/call", "--tool-name", "list-functions"],
+    )
+    .await;
+    has_functions(&called["structuredContent"], "stdio");
+}
+
+#[tokio::test]
+async fn mcp_inspector_finds_no_fault_with_the_schemas_of_lambda_ops() {
+    let server = serve("json").await;
+    let url = server.mcp();
+    // `--strict` fails when a client would have trouble with a tool's schema.
+    let listed = inspector(
+        &[&url, "--transport", "http"],
+        &["--method", "tools/list", "--strict"],
+    )
+    .await;
+    assert_eq!(names(&listed), TOOLS);
+}
+
+#[tokio::test]
+async fn the_python_sdk_uses_lambda_ops_over_http() {
+    for mode in MODES {
+        let server = serve(mode).await;
+        for (way, version) in [
+            ("legacy", "2025-11-25"),
+            ("auto", "2026-07-28"),
+            ("2026-07-28", "2026-07-28"),
+        ] {
+            let said = python(&[way, "http", &server.mcp(), "list-functions", "{}"]).await;
+            is_good(&said, version, mode);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_python_sdk_uses_lambda_ops_over_stdio() {
+    let server = lambda_ops();
+    let server = server.to_str().unwrap();
+    for (way, version) in [
+        ("legacy", "2025-11-25"),
+        ("auto", "2026-07-28"),
+        ("2026-07-28", "2026-07-28"),
+    ] {
+        let said = python(&[
+            way,
+            "stdio",
+            "list-functions",
+            "{}",
+            server,
+            ACCOUNT[0],
+            ACCOUNT[1],
+        ])
+        .await;
+        is_good(&said, version, "stdio");
+    }
+}
+
+fn lambda_ops() -> PathBuf {
+    tools::built("lambda-ops").unwrap()
+}
+
+async fn serve(mode: &str) -> Program {
+    Program::serve(&lambda_ops(), &["--mode", mode, ACCOUNT[0], ACCOUNT[1]])
+        .await
+        .unwrap()
+}
+
+/// What MCP Inspector's command line prints for one request.
+async fn inspector(target: &[&str], method: &[&str]) -> Value {
+    let script = tools::script("@modelcontextprotocol/inspector/clients/launcher/build/index.js").unwrap();
+    let mut command = program::command(&tools::node().unwrap());
+    let home = tools::workspace().join("target/tools/inspector");
+    std::fs::create_dir_all(&home).unwrap();
+    command.arg(script).arg("--cli").args(method).args(target);
+    // It keeps a catalogue of servers in the home folder; ours is nobody's business.
+    command.env("HOME", home);
+    run(command).await
+}
+
+async fn python(arguments: &[&str]) -> Value {
+    let mut command = program::command(&tools::python("python").unwrap());
+    command
+        .arg(tools::workspace().join("checks/tools/client.py"))
+        .args(arguments);
+    run(command).await
+}
+
+async fn run(mut command: Command) -> Value {
+    command.stdin(std::process::Stdio::null()).kill_on_drop(true);
+    let ran = command.output().await.unwrap();
+    let (out, log) = (
+        String::from_utf8_lossy(&ran.stdout),
+        String::from_utf8_lossy(&ran.stderr),
+    );
+    assert!(ran.status.success(), "{:?}: {out}{log}", ran.status);
+    serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{log}"))
+}
+
+fn names(listed: &Value) -> Vec<&str> {
+    let mut names: Vec<_> = listed["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+fn is_good(said: &Value, version: &str, what: &str) {
+    assert_eq!(said["version"], version, "{what}: {said}");
+    let mut tools: Vec<_> = said["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    tools.sort_unstable();
+    assert_eq!(tools, TOOLS, "{what}");
+    assert_eq!(said["isError"], json!(false), "{what}: {said}");
+    has_functions(&said["structured"], what);
+}
+
+fn has_functions(listed: &Value, what: &str) {
+    let functions = listed["functions"].as_array();
+    assert!(
+        functions.is_some_and(|functions| functions.len() >= 10),
+        "{what}: {listed}"
+    );
+}

@@ -1,0 +1,53 @@
+//! How to connect to a server.
+
+use std::{collections::HashMap, time::Duration};
+
+use reqwest::{
+    Url,
+    header::{HeaderName, HeaderValue},
+};
+
+use super::{era::Era, login::Registration};
+
+/// How to connect.
+#[derive(Clone)]
+pub struct Setup {
+    /// Which revisions to speak.
+    pub era: Era,
+    /// Headers for every HTTP request.
+    pub headers: HashMap<HeaderName, HeaderValue>,
+    /// A token to send; with one, a challenge is not answered by a login.
+    pub bearer: Option<String>,
+    /// How authorization servers know this client.
+    pub registration: Registration,
+    /// What `roots/list` answers, as `file://` URLs; with none, the capability is not declared.
+    pub roots: Vec<Url>,
+    /// How long the server may take to answer the handshake.
+    pub patience: Duration,
+    /// Whether to show what a started program writes to stderr.
+    pub loud: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            era: Era::Auto,
+            headers: HashMap::new(),
+            bearer: None,
+            registration: Registration::default(),
+            roots: Vec::new(),
+            patience: Duration::from_secs(30),
+            loud: false,
+        }
+    }
+}
+
+impl std::fmt::Debug for Setup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setup")
+            .field("era", &self.era)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("patience", &self.patience)
+            .finish_non_exhaustive()
+    }
+}

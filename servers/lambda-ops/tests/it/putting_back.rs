@@ -1,0 +1,309 @@
+//! `update-function-runtime`: what becomes of the function when the new runtime does not work.
+
+use std::{sync::Arc, time::Duration};
+
+use lambda_ops::{
+    LambdaOps,
+    embedded::{Operation, Pace},
+};
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler,
+    model::{CallToolRequestParams, CallToolResponse, ListToolsResult, PaginatedRequestParams, ServerConfig},
+    service::RequestContext,
+};
+use serde_json::json;
+use tokio::sync::Notify;
+
+use crate::{
+    bench::{Client, account, patient, server},
+    updating::{pair, shown, steps, to, update},
+};
+
+#[tokio::test]
+async fn functions_that_break_on_the_new_runtime_are_put_back() {
+    let cases = [
+        (
+            "invoice-pdf",
+            "nodejs16.x",
+            "nodejs22.x",
+            "Cannot find module 'aws-sdk'",
+        ),
+        (
+            "thumbnail-maker",
+            "nodejs18.x",
+            "nodejs24.x",
+            "callback-based function handlers",
+        ),
+        (
+            "customer-export",
+            "python3.9",
+            "python3.13",
+            "No module named 'distutils'",
+        ),
+        ("price-forecast", "python3.11", "python3.14", "pydantic_core"),
+        ("tax-rules", "java8.al2", "java21", "javax/xml/bind"),
+        ("webhook-relay", "go1.x", "provided.al2023", "bootstrap"),
+        (
+            "catalog-api",
+            "nodejs22.x",
+            "python3.14",
+            "Unable to import module",
+        ),
+    ];
+    for (function, from, runtime, reason) in cases {
+        let account = account();
+        let rolled_back = update(&account, to(function, runtime, Some("{}"))).await;
+        assert!(rolled_back.is_error, "a change that did not last is an error");
+        assert_eq!(rolled_back.json["outcome"], "rolled-back", "{function}");
+        assert_eq!(
+            steps(&rolled_back.json),
+            [
+                "check done",
+                "update done",
+                "settle done",
+                "test failed",
+                "rollback done"
+            ]
+        );
+        let detail = rolled_back.json["steps"][3]["detail"].as_str().unwrap();
+        assert!(
+            detail.contains(reason) && detail.contains("untrusted"),
+            "{detail}"
+        );
+        assert_eq!(
+            shown(&account, function).await,
+            pair(from, "Successful"),
+            "{function}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn who_accepts_that_there_is_no_way_back_may_go_on() {
+    let account = account();
+    let mut arguments = to("session-cleanup", "nodejs24.x", Some("{}"));
+    arguments["acceptNoRollback"] = json!(true);
+    assert_eq!(update(&account, arguments).await.json["outcome"], "updated");
+
+    let mut broken = to("session-cleanup", "python3.14", Some("{}"));
+    broken["acceptNoRollback"] = json!(true);
+    let account = crate::bench::account();
+    let stuck = update(&account, broken).await;
+    assert_eq!(
+        stuck.json["outcome"], "rollback-failed",
+        "AWS does not take nodejs12.x back"
+    );
+    let detail = stuck.json["steps"][4]["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("nodejs12.x could not be put back") && detail.contains("no longer supported"),
+        "{detail}"
+    );
+}
+
+#[tokio::test]
+async fn an_update_that_cannot_be_looked_up_is_put_back_when_it_can() {
+    let account = account();
+    account
+        .faults()
+        .lose_the_answer(Operation::UpdateFunctionConfiguration);
+    account.faults().let_pass(Operation::GetFunctionConfiguration, 1);
+    account.faults().throttle(Operation::GetFunctionConfiguration, 6);
+    let report = update(&account, to("orders-api", "nodejs24.x", None)).await;
+    assert_eq!(report.json["outcome"], "rolled-back", "{}", report.text);
+    assert_eq!(
+        steps(&report.json),
+        ["check done", "update failed", "rollback done"]
+    );
+    assert_eq!(
+        shown(&account, "orders-api").await,
+        pair("nodejs20.x", "Successful")
+    );
+}
+
+#[tokio::test]
+async fn an_update_that_aws_cannot_apply_is_put_back() {
+    let account = account();
+    account
+        .faults()
+        .fail_the_update("orders-api", "We currently do not have sufficient capacity");
+    let rolled_back = update(&account, to("orders-api", "nodejs24.x", Some("{}"))).await;
+    assert!(rolled_back.is_error);
+    assert_eq!(rolled_back.json["outcome"], "rolled-back");
+    assert_eq!(
+        steps(&rolled_back.json),
+        ["check done", "update done", "settle failed", "rollback done"]
+    );
+    assert!(rolled_back.text.contains("sufficient capacity"));
+    assert_eq!(
+        shown(&account, "orders-api").await,
+        pair("nodejs20.x", "Successful")
+    );
+}
+
+#[tokio::test]
+async fn an_update_that_never_settles_is_given_up_and_says_what_to_do() {
+    let account = account();
+    account.faults().never_settle("orders-api");
+    let client = Client::of(patient(&account, Duration::from_millis(80))).await;
+    let stuck = client
+        .call(
+            "update-function-runtime",
+            to("orders-api", "nodejs24.x", Some("{}")),
+        )
+        .await;
+    assert!(stuck.is_error);
+    assert_eq!(stuck.json["outcome"], "rollback-failed");
+    assert_eq!(
+        steps(&stuck.json),
+        ["check done", "update done", "settle failed", "rollback failed"]
+    );
+    assert!(
+        stuck.text.contains("still in progress after 0.08 s"),
+        "{}",
+        stuck.text
+    );
+    assert!(
+        stuck
+            .text
+            .contains("call update-function-runtime with runtime nodejs20.x"),
+        "{}",
+        stuck.text
+    );
+    assert!(
+        !account.calls().contains(&Operation::Invoke),
+        "what is not in force is not tested"
+    );
+}
+
+#[tokio::test]
+async fn a_rollback_that_is_refused_in_passing_is_tried_again() {
+    let account = account();
+    account
+        .faults()
+        .let_pass(Operation::UpdateFunctionConfiguration, 1);
+    // more than the SDK repeats by itself
+    account
+        .faults()
+        .throttle(Operation::UpdateFunctionConfiguration, 5);
+    let rolled_back = update(&account, to("invoice-pdf", "nodejs22.x", Some("{}"))).await;
+    assert_eq!(rolled_back.json["outcome"], "rolled-back", "{}", rolled_back.text);
+    assert_eq!(
+        shown(&account, "invoice-pdf").await,
+        pair("nodejs16.x", "Successful")
+    );
+}
+
+#[tokio::test]
+async fn a_rollback_that_is_not_permitted_is_not_hidden() {
+    let account = account();
+    account
+        .faults()
+        .let_pass(Operation::UpdateFunctionConfiguration, 1);
+    account.faults().deny(Operation::UpdateFunctionConfiguration, 1);
+    let stuck = update(&account, to("invoice-pdf", "nodejs22.x", Some("{}"))).await;
+    assert!(stuck.is_error);
+    assert_eq!(stuck.json["outcome"], "rollback-failed");
+    assert!(
+        stuck.text.contains("may not call UpdateFunctionConfiguration"),
+        "{}",
+        stuck.text
+    );
+}
+
+#[tokio::test]
+async fn a_test_that_is_not_permitted_counts_as_failed() {
+    let account = account();
+    account.faults().deny(Operation::Invoke, 1);
+    let rolled_back = update(&account, to("orders-api", "nodejs24.x", Some("{}"))).await;
+    assert_eq!(rolled_back.json["outcome"], "rolled-back", "{}", rolled_back.text);
+    assert_eq!(
+        shown(&account, "orders-api").await,
+        pair("nodejs20.x", "Successful")
+    );
+}
+
+#[tokio::test]
+async fn a_cancelled_update_is_put_back() {
+    let account = account();
+    account.set_pace(Pace {
+        reads: 30,
+        time: Duration::ZERO,
+    });
+    let client = Client::of(server(&account)).await;
+    let call = client
+        .begin(
+            "update-function-runtime",
+            to("orders-api", "nodejs24.x", Some("{}")),
+        )
+        .await;
+    client.hear("waiting until AWS has applied the update").await;
+    call.cancel(Some("the user changed their mind".to_owned()))
+        .await
+        .expect("the cancellation is sent");
+    client.hear("cancelled while the update was in progress").await;
+    client.hear("nodejs20.x is in force again").await;
+    assert_eq!(
+        shown(&account, "orders-api").await,
+        pair("nodejs20.x", "Successful")
+    );
+    assert!(!account.calls().contains(&Operation::Invoke));
+}
+
+/// A host that lets go of a call when it is told to, as one does at its deadline.
+struct Impatient {
+    server: LambdaOps,
+    enough: Arc<Notify>,
+}
+
+impl ServerHandler for Impatient {
+    fn get_info(&self) -> ServerConfig {
+        self.server.get_info()
+    }
+
+    async fn list_tools(
+        &self,
+        page: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        self.server.list_tools(page, context).await
+    }
+
+    async fn call_tool(
+        &self,
+        call: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        tokio::select! {
+            answer = self.server.call_tool(call, context) => answer,
+            () = self.enough.notified() => Err(ErrorData::internal_error("the time is up", None)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_update_that_its_host_lets_go_of_is_put_back() {
+    let account = account();
+    account.set_pace(Pace {
+        reads: 30,
+        time: Duration::ZERO,
+    });
+    let enough = Arc::new(Notify::new());
+    let client = Client::of(Impatient {
+        server: server(&account),
+        enough: Arc::clone(&enough),
+    })
+    .await;
+    let _call = client
+        .begin("update-function-runtime", to("orders-api", "nodejs24.x", None))
+        .await;
+    client.hear("waiting until AWS has applied the update").await;
+    enough.notify_one();
+    let back = async {
+        while shown(&account, "orders-api").await != pair("nodejs20.x", "Successful") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), back)
+        .await
+        .expect("the old runtime is put back");
+}
