@@ -80,7 +80,7 @@ impl<H: ServerHandler> Dispatch<H> {
         }
     }
 
-    /// The answer, when the request can go the short way.
+    /// The answer, when the request can go the short way; `events` when the client takes them.
     ///
     /// # Errors
     /// When the parameters do not have the shape of the method (rmcp takes such a request for an unknown method).
@@ -88,6 +88,7 @@ impl<H: ServerHandler> Dispatch<H> {
         &self,
         envelope: &Envelope<'_>,
         message: &mut Request<Bytes>,
+        events: bool,
     ) -> Result<Option<Answer>, Rejection> {
         let Some((request, meta)) = read_request(envelope)? else {
             return Ok(None);
@@ -96,7 +97,8 @@ impl<H: ServerHandler> Dispatch<H> {
             return Ok(None);
         };
         let (parts, _) = std::mem::take(message).into_parts();
-        Ok(Some(self.answer(call, self.peer(), parts)))
+        let events = events && self.mode != Mode::Json;
+        Ok(Some(self.answer(call, parts, events)))
     }
 
     fn admit(
@@ -157,19 +159,19 @@ impl<H: ServerHandler> Dispatch<H> {
         })
     }
 
-    fn answer(&self, call: Call, peer: Peer<RoleServer>, parts: Parts) -> Answer {
+    fn answer(&self, call: Call, parts: Parts, events: bool) -> Answer {
         let Call {
             id,
             request,
             meta,
             modern,
         } = call;
-        let mut context = RequestContext::new(id.clone(), peer);
+        let mut context = RequestContext::new(id.clone(), self.peer());
         context.meta = meta;
         context.extensions.insert(parts);
         let guard = self.guard.clone();
         let mut result = Box::pin(async move { guard.handle_request(request, context).await });
-        if self.mode == Mode::Json {
+        if !events {
             return Box::pin(async move { plain(&respond(id, result.await), modern, false) });
         }
         Box::pin(async move {

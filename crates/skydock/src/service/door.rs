@@ -6,6 +6,7 @@ use super::rejection::Rejection;
 
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
+const BOTH: &str = "application/json, text/event-stream";
 
 /// The names this server goes by and the pages that may call it.
 #[derive(Debug, Clone)]
@@ -89,42 +90,40 @@ pub(crate) fn check_content_type(headers: &HeaderMap) -> Result<(), Rejection> {
 }
 
 /// Widens an `Accept` that means "anything", is missing, or names one of the two types that a client must accept: rmcp
-/// takes only both names, written out.
+/// takes only both names, written out. Tells whether the client takes events.
 ///
 /// # Errors
 /// When the client accepts neither.
-pub(crate) fn widen_accept(headers: &mut HeaderMap) -> Result<(), Rejection> {
+pub(crate) fn widen_accept(headers: &mut HeaderMap) -> Result<bool, Rejection> {
     let mut values = headers.get_all(header::ACCEPT).iter();
     let (first, more) = (values.next(), values.next().is_some());
-    if let Some(first) = first
-        && !more
-        && matches!(
-            first.as_bytes(),
-            b"application/json, text/event-stream" | b"text/event-stream, application/json"
-        )
-    {
-        return Ok(());
+    let Some(first) = first else {
+        headers.insert(header::ACCEPT, HeaderValue::from_static(BOTH));
+        return Ok(true);
+    };
+    if !more && first.as_bytes() == BOTH.as_bytes() {
+        return Ok(true);
     }
-    let accepts = |media: &str| matches!(media, "*/*" | "application/*" | "text/*" | JSON | EVENTS);
-    let acceptable = first.is_none()
-        || headers
-            .get_all(header::ACCEPT)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .any(|value| {
-                value
-                    .split(',')
-                    .filter_map(acceptable_media)
-                    .any(|media| accepts(&media.to_ascii_lowercase()))
-            });
-    if !acceptable {
+    let (mut json, mut events) = (false, false);
+    for value in headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+    {
+        for media in value.split(',').filter_map(acceptable_media) {
+            json |= ["*/*", "application/*", JSON]
+                .iter()
+                .any(|ours| media.eq_ignore_ascii_case(ours));
+            events |= ["*/*", "text/*", EVENTS]
+                .iter()
+                .any(|ours| media.eq_ignore_ascii_case(ours));
+        }
+    }
+    if !json && !events {
         return Err(Rejection::Accept);
     }
-    headers.insert(
-        header::ACCEPT,
-        HeaderValue::from_static("application/json, text/event-stream"),
-    );
-    Ok(())
+    headers.insert(header::ACCEPT, HeaderValue::from_static(BOTH));
+    Ok(events)
 }
 
 /// The media range of one entry of `Accept`, unless its weight is zero.
@@ -220,26 +219,26 @@ mod tests {
 
     #[test]
     fn accept_is_read_tolerantly() {
-        let accept = |value: Option<&str>| {
+        let accept = |value: Option<&str>| -> Result<bool, Rejection> {
             let mut headers = HeaderMap::new();
             if let Some(value) = value {
                 headers.insert(header::ACCEPT, value.parse().unwrap());
             }
-            widen_accept(&mut headers)
-                .map(|()| headers.get(header::ACCEPT).unwrap().to_str().unwrap().to_owned())
+            let events = widen_accept(&mut headers)?;
+            assert_eq!(headers.get(header::ACCEPT).unwrap(), BOTH);
+            Ok(events)
         };
         for value in [
             None,
             Some("*/*"),
-            Some("application/json"),
-            Some("text/event-stream;q=0.5"),
+            Some("TEXT/event-stream;q=0.5"),
             Some("text/html, */*;q=0.1"),
+            Some(BOTH),
         ] {
-            assert_eq!(
-                accept(value).as_deref(),
-                Ok("application/json, text/event-stream"),
-                "{value:?}"
-            );
+            assert_eq!(accept(value), Ok(true), "{value:?}");
+        }
+        for value in ["application/json", "application/*, text/event-stream;q=0"] {
+            assert_eq!(accept(Some(value)), Ok(false), "{value}");
         }
         for value in ["text/html", "image/*", "*/*;q=0", "application/xml, text/plain"] {
             assert_eq!(accept(Some(value)), Err(Rejection::Accept), "{value}");

@@ -100,17 +100,18 @@ impl<H: ServerHandler> Inner<H> {
         let (mut parts, body) = request.into_parts();
         let read = async {
             door::check_content_type(&parts.headers)?;
-            door::widen_accept(&mut parts.headers)?;
-            self.read_body(&parts.headers, body).await
+            let events = door::widen_accept(&mut parts.headers)?;
+            Ok((events, self.read_body(&parts.headers, body).await?))
         };
-        let body = match read.await {
-            Ok(body) => body,
+        let read: Result<_, Rejection> = read.await;
+        let (events, body) = match read {
+            Ok(read) => read,
             Err(rejection) => return rejection.into_response(None),
         };
         match Envelope::read(&body) {
             Ok(envelope) => {
                 let message = Request::from_parts(parts, body.clone());
-                self.deliver(&envelope, message)
+                self.deliver(&envelope, message, events)
                     .await
                     .unwrap_or_else(|rejection| rejection.into_response(envelope.id))
             }
@@ -141,6 +142,7 @@ impl<H: ServerHandler> Inner<H> {
         &self,
         envelope: &Envelope<'_>,
         mut message: Request<Bytes>,
+        events: bool,
     ) -> Result<Response<Body>, Rejection> {
         tracing::debug!(method = %envelope.method, target = envelope.target().as_deref(), "received");
         let is_request = envelope.kind == envelope::Kind::Request;
@@ -159,7 +161,7 @@ impl<H: ServerHandler> Inner<H> {
             let place = self.sessions.place().ok_or(Rejection::Full)?;
             let response = Sessions::with_place(place, self.mcp.handle(message.map(Full::new))).await;
             translate(response.map(Body::new), true)?
-        } else if let Some(answer) = self.dispatch.call(envelope, &mut message)? {
+        } else if let Some(answer) = self.dispatch.call(envelope, &mut message, events)? {
             answer.await
         } else {
             let homeless = self.stateful && !message.headers().contains_key(SESSION);

@@ -313,3 +313,33 @@ async fn a_late_answer_is_a_stream_and_a_ready_one_is_not() {
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert!(String::from_utf8_lossy(&body).contains("worked"));
 }
+
+#[tokio::test]
+async fn a_client_that_takes_no_events_gets_json() {
+    for mode in MODES {
+        let (router, _) = router(config(mode));
+        let client = Client::modern(&router);
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+            "name": "echo", "arguments": {"text": "a"}, "_meta": {
+                "io.modelcontextprotocol/protocolVersion": client.version,
+                "io.modelcontextprotocol/clientCapabilities": {}
+            }
+        }});
+        let mut request = client
+            .post()
+            .header("mcp-method", "tools/call")
+            .header("mcp-name", "echo");
+        request
+            .headers_mut()
+            .unwrap()
+            .insert("accept", "application/json".parse().unwrap());
+        let reply = client
+            .exchange(request.body(Body::from(message.to_string())).unwrap())
+            .await;
+        assert_eq!(
+            reply.headers["content-type"], "application/json",
+            "{mode:?} {reply:?}"
+        );
+        assert_eq!(reply.tool_text(), "a (2026-07-28)");
+    }
+}
