@@ -7,7 +7,12 @@ use skydock_cli::{call, config, demo, report};
 
 /// Dock MCP servers anywhere, and talk to them.
 #[derive(Debug, Parser)]
-#[command(name = "skydock", version, arg_required_else_help = true)]
+#[command(
+    name = "skydock",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done; 1 failed while running; 2 the usage or the environment is wrong."
+)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,

@@ -24,7 +24,7 @@ use crate::{
 
 /// List what an MCP server offers, or call one of its tools
 ///
-/// TARGET is a URL (http://127.0.0.1:8000 means http://127.0.0.1:8000/mcp) or a command line in one word.
+/// TARGET is a URL (`http://127.0.0.1:8000` means `http://127.0.0.1:8000/mcp`) or a command line in one word.
 /// Without TOOL, the tools, resources, templates and prompts are listed.
 #[derive(Debug, clap::Args)]
 #[command(

@@ -22,7 +22,7 @@ use super::user::User;
 
 /// What the server can ask for, and whom.
 #[derive(Clone)]
-pub struct Handler {
+pub(super) struct Handler {
     config: ClientConfig,
     roots: Vec<Root>,
     user: Arc<dyn User>,

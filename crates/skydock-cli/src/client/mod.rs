@@ -30,7 +30,6 @@ pub(crate) use self::error::tell;
 pub use self::{
     era::{Era, UnknownEra},
     error::{Cause, Error},
-    handler::Handler,
     login::Registration,
     loopback::Loopback,
     setup::Setup,
@@ -38,6 +37,7 @@ pub use self::{
     user::{Browser, User},
 };
 use self::{
+    handler::Handler,
     login::{Challenge, Login},
     process::LastWords,
 };

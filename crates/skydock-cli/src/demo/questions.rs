@@ -41,6 +41,7 @@ impl Runtime {
 pub(super) struct Runtimes {
     pub(super) source: String,
     pub(super) as_of: String,
+    pub(super) today: String,
     pub(super) runtimes: Vec<Runtime>,
 }
 

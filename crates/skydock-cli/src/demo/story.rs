@@ -109,10 +109,12 @@ fn write_answer(out: &mut impl Write, runtimes: &Runtimes, groups: &Groups) -> i
         out,
         "{colour}{late} of {all}{colour:#} Node.js functions are on deprecated runtimes."
     )?;
+    let Runtimes {
+        source, as_of, today, ..
+    } = runtimes;
     writeln!(
         out,
-        "{FAINT}Dates: {} of {}.{FAINT:#}",
-        runtimes.source, runtimes.as_of
+        "{FAINT}Dates: {source} of {as_of}; days counted from {today}.{FAINT:#}"
     )
 }
 
