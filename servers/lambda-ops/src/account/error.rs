@@ -85,6 +85,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// The text for callers. Its cause names principals and hosts, so it goes to the operator's log.
+    #[must_use]
+    pub fn say(&self) -> String {
+        if let Some(cause) = std::error::Error::source(self) {
+            tracing::warn!(cause = ?cause, "{self}");
+        }
+        self.to_string()
+    }
+
     /// True if the call may have taken effect although it did not succeed.
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {

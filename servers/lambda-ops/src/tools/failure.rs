@@ -62,12 +62,10 @@ impl Failure {
                 "{self}; try again, and if it stays so give the operator of this server the id {id}"
             );
         }
-        if let Self::Account(error) | Self::Upgrade(upgrade::Refusal::Account(error)) = &self
-            && let Some(cause) = std::error::Error::source(error)
-        {
-            tracing::warn!(cause = ?cause, "{error}");
+        match self {
+            Self::Account(error) | Self::Upgrade(upgrade::Refusal::Account(error)) => error.say(),
+            _ => self.to_string(),
         }
-        self.to_string()
     }
 }
 

@@ -11,7 +11,6 @@ use crate::{LambdaOps, runtimes};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Input {
     /// Only this runtime, by its identifier, such as nodejs22.x.
-    #[serde(default)]
     runtime: Option<String>,
 }
 

@@ -20,7 +20,6 @@ pub(super) struct Input {
     /// The event to run it with: one JSON value, as a string. An empty event is "{}".
     payload: String,
     /// The version or alias to run; $LATEST if left out.
-    #[serde(default)]
     qualifier: Option<String>,
 }
 

@@ -19,20 +19,15 @@ const LARGEST_PAGE: u32 = 50;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Input {
     /// The marker of the answer before. Leave it out (or empty) for the first page.
-    #[serde(default)]
     marker: Option<String>,
     /// How many functions to give at most.
-    #[serde(default)]
     #[schemars(range(min = 1, max = 50))]
     page_size: Option<u32>,
     /// Only functions on exactly this runtime, such as nodejs18.x.
-    #[serde(default)]
     runtime: Option<String>,
     /// Only functions on any runtime of this language.
-    #[serde(default)]
     runtime_family: Option<Family>,
     /// Only functions whose name begins with this, case-sensitive.
-    #[serde(default)]
     name_prefix: Option<String>,
 }
 

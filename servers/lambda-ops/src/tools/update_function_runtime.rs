@@ -25,7 +25,6 @@ pub(super) struct Input {
     runtime: String,
     /// An event to test the function with on the new runtime: one JSON value, as a string. The function is really run
     /// with it. Without it the function is not tested.
-    #[serde(default)]
     test_event: Option<String>,
     /// Go on although AWS would not let the old runtime be put back. Only after the user agreed.
     #[serde(default)]

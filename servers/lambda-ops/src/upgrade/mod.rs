@@ -232,13 +232,17 @@ async fn update(
             record.note(
                 Phase::Update,
                 State::Done,
-                format!("{error}, but the function shows {to}"),
+                format!("{}, but the function shows {to}", error.say()),
             );
             Ok(Sent::Surely)
         }
         Ok(_) => Err(error.into()),
         Err(blind) => {
-            record.note(Phase::Update, State::Failed, format!("{error}, and then {blind}"));
+            record.note(
+                Phase::Update,
+                State::Failed,
+                format!("{}, and then {}", error.say(), blind.say()),
+            );
             Ok(Sent::Perhaps)
         }
     }
@@ -312,6 +316,6 @@ async fn test(account: &Account, function: &FunctionName, event: &str) -> Result
                 )),
             }
         }
-        Err(error) => Err(format!("the function could not be tested: {error}")),
+        Err(error) => Err(format!("the function could not be tested: {}", error.say())),
     }
 }

@@ -86,11 +86,11 @@ async fn request(
                 .await
             {
                 Ok(_) => return Ok(Sent::Request),
-                Err(error) if error.may_pass() => error.to_string(),
-                Err(error) => return Err(error.to_string()),
+                Err(error) if error.may_pass() => error.say(),
+                Err(error) => return Err(error.say()),
             },
-            Err(error) if error.may_pass() => error.to_string(),
-            Err(error) => return Err(error.to_string()),
+            Err(error) if error.may_pass() => error.say(),
+            Err(error) => return Err(error.say()),
         };
         record.tell(format!("cannot put {} back yet: {obstacle}", record.from));
         if !looks.pause().await {

@@ -125,8 +125,10 @@ pub(super) async fn wait(
                 }
                 UpdateState::InProgress => record.tell("waiting until AWS has applied the update".to_owned()),
             },
-            Ok(Err(error)) if error.may_pass() => record.tell(format!("looking again, because {error}")),
-            Ok(Err(error)) => return Settled::Not(error.to_string()),
+            Ok(Err(error)) if error.may_pass() => {
+                record.tell(format!("looking again, because {}", error.say()));
+            }
+            Ok(Err(error)) => return Settled::Not(error.say()),
             Err(_) => return Settled::Not(format!("still in progress after {limit} s")),
         }
         let in_time = tokio::select! {
