@@ -11,6 +11,8 @@ use crate::{error::Faults, limits::Limits, telemetry};
 /// A flag beats its variable, which beats the default. With no flag at all the server speaks stdio.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Hosting")]
+// a program's own flags are often called `Flags` too, and clap would take the two for one group
+#[group(skip)]
 pub struct Flags {
     /// Listen for HTTP on this address; without it the server speaks stdio
     #[arg(long, env = "SKYDOCK_LISTEN", value_name = "ADDR")]
@@ -29,7 +31,7 @@ pub struct Flags {
         value_delimiter = ','
     )]
     pub hosts: Vec<String>,
-    /// A browser origin that may call (repeatable), such as https://app.example.com
+    /// A browser origin that may call (repeatable), such as `https://app.example.com`
     #[arg(
         long = "origin",
         env = "SKYDOCK_ORIGINS",
