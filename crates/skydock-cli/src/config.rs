@@ -120,7 +120,7 @@ impl Client {
 /// [`Usage`] when the server is not known, or its URL is none.
 pub fn run(args: &Args) -> Result<()> {
     let way = way(args)?;
-    super::call::write_json(&mut anstream::stdout(), &args.client.snippet(&args.name, &way))?;
+    super::call::write_json(&mut screen::out(), &args.client.snippet(&args.name, &way))?;
     screen::note(args.client.place());
     if let (Client::Claude, Way::Url(url)) = (args.client, &way) {
         screen::note(&format!(

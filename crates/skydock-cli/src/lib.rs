@@ -7,6 +7,7 @@ pub mod demo;
 mod progress;
 pub mod schema;
 mod screen;
+mod tame;
 mod usage;
 
 pub use usage::{Usage, report};

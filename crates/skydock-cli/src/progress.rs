@@ -30,7 +30,7 @@ impl Progress {
         }
         if self.live {
             let room = usize::from(screen::width()).saturating_sub(4);
-            let text: String = text.chars().take(room).collect();
+            let text: String = text.chars().filter(|c| !c.is_control()).take(room).collect();
             let mut stderr = std::io::stderr().lock();
             // nobody listens any more: then nobody needs to be told
             let _ = write!(stderr, "\r\u{1b}[2K… {text}").and_then(|()| stderr.flush());

@@ -4,6 +4,8 @@ use std::io::{IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 
+use crate::tame::Tame;
+
 /// Columns to use when nobody says how wide the paper is.
 const PIPE_WIDTH: u16 = 80;
 
@@ -34,10 +36,28 @@ pub(crate) fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
+/// Where answers go. On a terminal, servers cannot do more there than colour their words.
+pub(crate) fn out() -> Box<dyn Write + Send> {
+    tamed(anstream::stdout(), std::io::stdout().is_terminal())
+}
+
+/// Where everything else goes, in the same way.
+pub(crate) fn aside() -> Box<dyn Write + Send> {
+    tamed(anstream::stderr(), std::io::stderr().is_terminal())
+}
+
+fn tamed(stream: impl Write + Send + 'static, terminal: bool) -> Box<dyn Write + Send> {
+    if terminal {
+        Box::new(Tame::new(stream))
+    } else {
+        Box::new(stream)
+    }
+}
+
 /// Says a line on stderr.
 pub(crate) fn note(line: &str) {
     // nobody listens any more: then nobody needs to be told
-    let _ = writeln!(anstream::stderr(), "{line}");
+    let _ = writeln!(aside(), "{line}");
 }
 
 /// Says on stderr what went wrong.

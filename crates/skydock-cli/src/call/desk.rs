@@ -294,7 +294,7 @@ async fn ask(field: &Parameter) -> Result<Option<Value>, Refusal> {
 ///
 /// The thread is left behind when the program ends first: a blocked read cannot be called back.
 async fn prompt(question: &str) -> Option<String> {
-    let mut stderr = anstream::stderr();
+    let mut stderr = screen::aside();
     write!(stderr, "{question}").and_then(|()| stderr.flush()).ok()?;
     let (sender, receiver) = oneshot::channel();
     std::thread::spawn(move || {

@@ -180,7 +180,7 @@ struct Talk<'a> {
 
 impl Talk<'_> {
     async fn grant(self, wish: Wish) -> Result<ExitCode> {
-        let mut out = anstream::stdout();
+        let mut out = screen::out();
         match wish {
             Wish::Catalog => {
                 let catalog = self.client.catalog().await?;
@@ -216,7 +216,7 @@ impl Talk<'_> {
         let arguments = self.arguments(&Signature::of_tool(tool))?;
         let params = CallToolRequestParams::new(name).with_arguments(arguments);
         let result = self.client.call_tool(params).await?;
-        self.write(&result, || answer::write_tool(&mut anstream::stdout(), &result))?;
+        self.write(&result, || answer::write_tool(&mut screen::out(), &result))?;
         Ok(if result.is_error == Some(true) {
             ExitCode::FAILURE
         } else {
@@ -245,7 +245,7 @@ impl Talk<'_> {
     ) -> io::Result<()> {
         self.desk.clear();
         if self.args.json_output {
-            write_json(&mut anstream::stdout(), answer)
+            write_json(&mut screen::out(), answer)
         } else {
             for_people()
         }

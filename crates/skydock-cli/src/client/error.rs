@@ -42,6 +42,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The HTTP client cannot be set up on this machine, for want of certificates for example.
+    #[error("cannot set up HTTP")]
+    Http(#[source] Cause),
     /// Nothing listens there.
     #[error("nothing answers at {target}: {reason}; is the server running, and is the address right?")]
     Unreachable {
@@ -141,7 +144,11 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::Url { .. } | Self::CommandLine { .. } | Self::Start { .. } | Self::Version { .. }
+            Self::Url { .. }
+                | Self::CommandLine { .. }
+                | Self::Start { .. }
+                | Self::Http(_)
+                | Self::Version { .. }
         )
     }
 

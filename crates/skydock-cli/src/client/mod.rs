@@ -3,6 +3,7 @@
 mod era;
 mod error;
 mod handler;
+mod http;
 mod login;
 mod loopback;
 mod process;
@@ -129,7 +130,7 @@ impl Client {
         let address = endpoint.to_string();
         let mut config = StreamableHttpClientTransportConfig::with_uri(address.as_str())
             .custom_headers(setup.headers.clone());
-        let http = reqwest::Client::new();
+        let http = http::client()?;
         if let Some(bearer) = &setup.bearer {
             config = config.auth_header(bearer);
             let transport = StreamableHttpClientTransport::with_client(http, config);

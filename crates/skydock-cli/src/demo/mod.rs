@@ -105,7 +105,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener> {
 
 /// Connects as any client would, and lets the story be told.
 async fn tell(url: &str) -> Result<()> {
-    let mut out = anstream::stdout();
+    let mut out = screen::out();
     let progress = Arc::new(Progress::new());
     progress.say(&format!("connecting to {url}"));
     let browser = Loopback::bind(|_| {})
@@ -138,7 +138,7 @@ async fn tell(url: &str) -> Result<()> {
 }
 
 fn write_farewell(server: &Listening) -> Result<()> {
-    let mut out = anstream::stdout();
+    let mut out = screen::out();
     let url = server.url();
     let way = config::Way::Url(Url::parse(&url)?);
     let program = std::env::args().next().unwrap_or_else(|| "skydock".to_owned());

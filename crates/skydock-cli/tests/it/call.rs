@@ -1,6 +1,11 @@
 //! `skydock call`.
 
-use axum::{Router, routing::any};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use axum::{Router, response::Redirect, routing::any};
 use serde_json::json;
 
 use crate::program::{http, mcp, serve, skydock, skydock_with, stdio};
@@ -15,7 +20,7 @@ async fn everything_is_listed_over_http_and_over_stdio() {
             "peer 7.0.0",
             "MCP 2026-07-28",
             "Ask for pizza.",
-            "Tools (7)",
+            "Tools (8)",
             "echo  read-only",
             "text   string, required  What to say",
             "small | large",
@@ -41,7 +46,7 @@ async fn the_listing_as_json_is_the_servers() {
         .await
         .ended(0)
         .json();
-    assert_eq!(catalog["tools"].as_array().unwrap().len(), 7);
+    assert_eq!(catalog["tools"].as_array().unwrap().len(), 8);
     assert_eq!(catalog["resources"][0]["uri"], "menu://today");
     assert_eq!(catalog["resourceTemplates"][0]["uriTemplate"], "menu://{day}");
     assert_eq!(catalog["prompts"][0]["name"], "greet");
@@ -183,8 +188,6 @@ async fn a_url_without_a_path_means_mcp_and_then_the_root() {
 
 /// The server at `/` alone.
 fn root() -> Router {
-    use std::sync::Arc;
-
     use rmcp::transport::streamable_http_server::{
         StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
     };
@@ -327,4 +330,34 @@ async fn prompts_and_resources_are_read() {
         .await
         .ended(0);
     assert_eq!(ran.stdout, "[menu://today]\nMargherita\n");
+}
+
+#[tokio::test]
+async fn headers_do_not_follow_a_redirect_to_another_host() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&seen);
+    let other = serve(Router::new().fallback(any(move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+        async { "thanks" }
+    })))
+    .await;
+    let elsewhere = format!("{other}/mcp");
+    let routes = mcp()
+        .route("/moved", any(|| async { Redirect::permanent("/mcp") }))
+        .route(
+            "/away",
+            any(move || async move { Redirect::permanent(&elsewhere) }),
+        );
+    let base = serve(routes).await;
+    let words = |path: &str| format!("{base}/{path}");
+    let about = skydock(&["call", &words("moved"), "--header", "X-Kitchen: hot", "about"])
+        .await
+        .ended(0)
+        .json();
+    assert_eq!(about["kitchen"], "hot");
+    let ran = skydock(&["call", &words("away"), "--header", "X-Kitchen: hot"])
+        .await
+        .ended(1);
+    assert!(ran.stderr.contains("308"), "{ran:?}");
+    assert_eq!(seen.load(Ordering::SeqCst), 0);
 }

@@ -49,6 +49,11 @@ enum Size {
 }
 
 #[derive(Deserialize, schemars::JsonSchema)]
+pub(crate) struct Saying {
+    text: String,
+}
+
+#[derive(Deserialize, schemars::JsonSchema)]
 pub(crate) struct Greeting {
     /// Whom to greet
     name: String,
@@ -75,6 +80,12 @@ impl Peer {
     #[tool(annotations(read_only_hint = true))]
     async fn echo(&self, Parameters(echo): Parameters<Echo>) -> CallToolResult {
         CallToolResult::structured(json!(echo))
+    }
+
+    /// Says it as plain text
+    #[tool]
+    async fn say(&self, Parameters(Saying { text }): Parameters<Saying>) -> String {
+        text
     }
 
     /// Fails

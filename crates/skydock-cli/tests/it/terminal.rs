@@ -178,3 +178,13 @@ async fn a_terminal_gets_colours_its_own_width_and_a_live_line() {
         "{dumb:?}"
     );
 }
+
+#[test]
+fn a_server_cannot_command_the_terminal() {
+    let hostile = "text=\u{1b}[2K\r\u{1b}]0;gone\u{7}";
+    let (seen, _) = Terminal::start(&["call", &stdio(), "say", hostile], &[]).end();
+    assert!(
+        seen.contains("0;gone") && !seen.contains("\u{1b}]") && !seen.contains("\u{1b}[2K"),
+        "{seen:?}"
+    );
+}
