@@ -76,12 +76,14 @@ async fn connections_that_say_nothing_or_half_a_head_are_closed() {
         let addr = host.addr();
         async move {
             let mut socket = TcpStream::connect(addr).await.unwrap();
-            if number % 2 == 0 {
-                socket
-                    .write_all(b"POST /mcp HTTP/1.1\r\nHost: 127")
-                    .await
-                    .unwrap();
-            }
+            // Nothing; half a head of HTTP/1; half a preface of HTTP/2, which begins like a POST.
+            let opening: &[u8] = match number % 4 {
+                0 => b"",
+                1 => b"POST /mcp HTTP/1.1\r\nHost: 127",
+                2 => b"P",
+                _ => b"PRI * HTTP/2.0\r\n",
+            };
+            socket.write_all(opening).await.unwrap();
             socket
         }
     }))
