@@ -13,7 +13,7 @@ use tokio::{
     sync::Semaphore,
 };
 
-use super::Drain;
+use super::{Drain, opening::Opening};
 use crate::{error::Error, limits::Limits};
 
 /// Binds the address.
@@ -48,7 +48,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, drain: Drain, l
         };
         let service = TowerToHyperService::new(into_service(router.clone()));
         let connection = http
-            .serve_connection_with_upgrades(TokioIo::new(stream), service)
+            .serve_connection_with_upgrades(TokioIo::new(Opening::new(stream, limits.head_timeout)), service)
             .into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {

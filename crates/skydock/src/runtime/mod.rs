@@ -2,6 +2,7 @@
 
 pub(crate) mod drain;
 pub(crate) mod http;
+mod opening;
 mod signal;
 pub(crate) mod stdio;
 

@@ -1,21 +1,22 @@
 //! MCP over HTTP as one service: a request in, a response out. Every door leads here.
 
+mod body;
 mod dispatch;
 mod door;
 mod envelope;
 mod rejection;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
 use rmcp::{
     ServerHandler,
     transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService},
 };
 
-use self::{dispatch::Dispatch, door::Door, envelope::Envelope, rejection::Rejection};
+use self::{body::Bounds, dispatch::Dispatch, door::Door, envelope::Envelope, rejection::Rejection};
 use crate::{
     config::{Config, Mode},
     guard::{Guard, Visit},
@@ -41,8 +42,7 @@ struct Inner<H: ServerHandler> {
     door: Door,
     drain: Drain,
     stateful: bool,
-    body: usize,
-    body_timeout: Duration,
+    bounds: Bounds,
 }
 
 impl<H: ServerHandler> Service<H> {
@@ -71,8 +71,10 @@ impl<H: ServerHandler> Service<H> {
             door,
             drain,
             stateful,
-            body: limits.body,
-            body_timeout: limits.body_timeout,
+            bounds: Bounds {
+                length: limits.body,
+                time: limits.body_timeout,
+            },
         }))
     }
 
@@ -101,7 +103,7 @@ impl<H: ServerHandler> Inner<H> {
         let read = async {
             door::check_content_type(&parts.headers)?;
             let events = door::widen_accept(&mut parts.headers)?;
-            Ok((events, self.read_body(&parts.headers, body).await?))
+            Ok((events, self.bounds.read(&parts.headers, body).await?))
         };
         let read: Result<_, Rejection> = read.await;
         let (events, body) = match read {
@@ -116,24 +118,6 @@ impl<H: ServerHandler> Inner<H> {
                     .unwrap_or_else(|rejection| rejection.into_response(envelope.id))
             }
             Err(rejection) => rejection.into_response(None),
-        }
-    }
-
-    async fn read_body(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Rejection> {
-        let announced = headers
-            .get(header::CONTENT_LENGTH)
-            .and_then(|length| length.to_str().ok()?.parse().ok());
-        if announced.is_some_and(|length: usize| length > self.body) {
-            return Err(Rejection::TooLarge);
-        }
-        let read = tokio::time::timeout(self.body_timeout, Limited::new(body, self.body).collect()).await;
-        match read.map_err(|_elapsed| Rejection::TooSlow)? {
-            Ok(body) => Ok(body.to_bytes()),
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Rejection::TooLarge),
-            Err(error) => {
-                tracing::debug!(error, "cannot read a body");
-                Err(Rejection::Incomplete)
-            }
         }
     }
 
