@@ -6,6 +6,9 @@ use clap::Args;
 
 use crate::{error::Faults, limits::Limits, telemetry};
 
+/// How long a server that the world can reach listens on when it shuts down.
+const LINGER: Duration = Duration::from_secs(3);
+
 /// The flags that every server program takes. A program adds its own beside them with `#[command(flatten)]`.
 ///
 /// A flag beats its variable, which beats the default. With no flag at all the server speaks stdio.
@@ -105,6 +108,23 @@ impl Key {
     }
 }
 
+impl TryFrom<Vec<u8>> for Key {
+    type Error = Faults;
+
+    /// A key from a store of secrets.
+    fn try_from(bytes: Vec<u8>) -> Result<Self, Faults> {
+        if bytes.len() < Self::MIN_BYTES {
+            let wanted = format!(
+                "holds {} bytes; at least {} are needed",
+                bytes.len(),
+                Self::MIN_BYTES
+            );
+            return Err(Faults::one("the key", "", wanted));
+        }
+        Ok(Self(bytes))
+    }
+}
+
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Key(…)")
@@ -121,13 +141,14 @@ pub struct Config {
     pub mode: Mode,
     /// Names accepted in `Host`, beside loopback.
     pub hosts: Vec<String>,
-    /// Browser origins that may call. Empty: only pages of loopback origins.
+    /// Browser origins that may call, as browsers write them (no slash at the end), beside pages of the server itself,
+    /// and of this machine when the server goes by a loopback name.
     pub origins: Vec<String>,
     /// The bounds.
     pub limits: Limits,
     /// What signs the state of a question between two requests; random (this process only) when `None`.
     pub state_key: Option<Key>,
-    /// The log's filter.
+    /// The log's filter; only [`serve`](crate::serve) and [`serve_with`](crate::serve_with) start a log.
     pub log: String,
 }
 
@@ -167,6 +188,10 @@ impl Config {
         config.hosts = faults.take(read_hosts(flags, config.listen)).unwrap_or_default();
         config.origins = faults.take(read_origins(flags)).unwrap_or_default();
         read_limits(flags, &mut config.limits, &mut faults);
+        if config.listen.is_some_and(|address| !address.ip().is_loopback()) {
+            // behind a load balancer, which goes on sending for a moment
+            config.limits.linger = LINGER.min(config.limits.grace);
+        }
         config.state_key = faults.take(read_key(flags)).flatten();
         if let Some(log) = &flags.log {
             if telemetry::filter(log).is_err() {
@@ -329,15 +354,14 @@ fn read_key(flags: &Flags) -> Result<Option<Key>, Faults> {
             format!("cannot be read ({error}); name a file with a key"),
         )
     })?;
-    if bytes.len() < Key::MIN_BYTES {
-        let wanted = format!(
-            "holds {} bytes; at least {} are needed",
-            bytes.len(),
-            Key::MIN_BYTES
-        );
-        return Err(Faults::one(name, path, wanted));
-    }
-    Ok(Some(Key(bytes)))
+    let found = bytes.len();
+    Key::try_from(bytes).map(Some).map_err(|_short| {
+        Faults::one(
+            name,
+            path,
+            format!("holds {found} bytes; at least {} are needed", Key::MIN_BYTES),
+        )
+    })
 }
 
 #[cfg(test)]

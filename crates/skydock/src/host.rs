@@ -13,8 +13,9 @@ use crate::{
     config::{Config, Key},
     error::Error,
     guard::Guard,
+    limits::Limits,
     runtime::{self, Drain, Signals},
-    service::Service,
+    service::{Door, Service},
 };
 
 /// A handler, ready to run anywhere.
@@ -57,6 +58,23 @@ impl<H: ServerHandler> Host<H> {
         self.assemble().router
     }
 
+    /// As [`router`](Self::router), for those who run their own listener: when `stop` is cancelled the service refuses
+    /// new work, delivers its answers and ends its streams, within the grace period. The future ends with that; stop
+    /// listening then.
+    pub fn router_until(self, stop: CancellationToken) -> (Router, impl Future<Output = ()> + Send) {
+        let Assembly {
+            guard,
+            drain,
+            router,
+            config,
+        } = self.assemble();
+        let ended = async move {
+            stop.cancelled().await;
+            end(&guard, &drain, &config.limits).await;
+        };
+        (router, ended)
+    }
+
     /// Runs on the runtime that the configuration names, until the client or a signal ends it.
     ///
     /// # Errors
@@ -65,8 +83,8 @@ impl<H: ServerHandler> Host<H> {
         let mut signals = Signals::new()?;
         let Some(address) = self.config.listen else {
             let Assembly { guard, config, .. } = self.assemble();
-            let running = guard.running().clone();
-            return runtime::stdio::serve(guard, running, config.limits.grace, signals).await;
+            let handlers = handlers(&guard, &config.limits);
+            return runtime::stdio::serve(guard, handlers, signals).await;
         };
         let listener = runtime::http::bind(address).await?;
         let mut listening = self.listen(listener)?;
@@ -98,8 +116,8 @@ impl<H: ServerHandler> Host<H> {
         E: std::error::Error + Send + Sync + 'static,
     {
         let Assembly { guard, config, .. } = self.assemble();
-        let running = guard.running().clone();
-        runtime::stdio::serve_on(guard, transport, running, config.limits.grace).await
+        let handlers = handlers(&guard, &config.limits);
+        runtime::stdio::serve_on(guard, transport, handlers).await
     }
 
     /// Serves HTTP on a listener that is bound already, in the background.
@@ -124,10 +142,10 @@ impl<H: ServerHandler> Host<H> {
             async move {
                 let ending = async {
                     stop.cancelled().await;
-                    end(&guard, &drain, config.limits.grace).await;
+                    end(&guard, &drain, &config.limits).await;
                 };
                 tokio::join!(
-                    runtime::http::serve(listener, router, drain.clone(), &config.limits),
+                    runtime::http::serve(listener, router, drain.clone(), config.limits.clone()),
                     ending
                 );
             }
@@ -136,7 +154,7 @@ impl<H: ServerHandler> Host<H> {
             address,
             mode,
             stop,
-            task,
+            task: Some(task),
         })
     }
 
@@ -150,11 +168,7 @@ impl<H: ServerHandler> Host<H> {
             service.handle(request).await
         });
         let mcp = Router::new().route("/mcp", mcp);
-        let mcp = if config.origins.is_empty() {
-            mcp
-        } else {
-            mcp.layer(cors(&config.origins))
-        };
+        let mcp = mcp.layer(cors(Door::new(&config.hosts, &config.origins)));
         let router = mcp
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(ready).with_state(drain.clone()))
@@ -168,13 +182,20 @@ impl<H: ServerHandler> Host<H> {
     }
 }
 
+fn handlers<H: ServerHandler>(guard: &Guard<H>, limits: &Limits) -> runtime::stdio::Handlers {
+    runtime::stdio::Handlers {
+        stop: guard.stop().clone(),
+        running: guard.running().clone(),
+        grace: limits.grace,
+    }
+}
+
 /// Ends in order: no new work, then the answers that are being worked on, then the streams, then what winds up.
-async fn end<H: ServerHandler>(guard: &Guard<H>, drain: &Drain, grace: Duration) {
-    drain.begin();
-    let started = tokio::time::Instant::now();
-    drain.finish(grace).await;
+async fn end<H: ServerHandler>(guard: &Guard<H>, drain: &Drain, limits: &Limits) {
+    drain.run(limits.grace, limits.linger, guard.stop()).await;
+    guard.stop().cancel();
     guard.running().close();
-    if tokio::time::timeout_at(started + grace, guard.running().wait())
+    if tokio::time::timeout_at(drain.deadline(), guard.running().wait())
         .await
         .is_err()
     {
@@ -201,12 +222,11 @@ async fn ping(State(drain): State<Drain>) -> ([(HeaderName, &'static str); 1], &
     ([(header::CONTENT_TYPE, "application/json")], body)
 }
 
-fn cors(origins: &[String]) -> CorsLayer {
-    let origins = origins
-        .iter()
-        .filter_map(|origin| origin.parse::<HeaderValue>().ok());
+fn cors(door: Door) -> CorsLayer {
+    let may_read =
+        move |origin: &HeaderValue, request: &http::request::Parts| door.may_read(origin, &request.headers);
     CorsLayer::new()
-        .allow_origin(tower_http::cors::AllowOrigin::list(origins))
+        .allow_origin(tower_http::cors::AllowOrigin::predicate(may_read))
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
         // `Mcp-Param-*` is an open set, so what the page asks for is mirrored
         .allow_headers(tower_http::cors::AllowHeaders::mirror_request())
@@ -219,13 +239,14 @@ fn cors(origins: &[String]) -> CorsLayer {
         .max_age(Duration::from_secs(3_600))
 }
 
-/// A host that serves HTTP in the background. Dropping it ends it at once; [`Listening::stop`] drains it.
+/// A host that serves HTTP in the background. [`Listening::stop`] drains it; dropping it closes the address and all
+/// connections at once.
 #[derive(Debug)]
 pub struct Listening {
     address: SocketAddr,
     mode: &'static str,
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    task: Option<JoinHandle<()>>,
 }
 
 impl Listening {
@@ -249,17 +270,25 @@ impl Listening {
     }
 
     /// Waits until it has ended.
+    ///
+    /// # Panics
+    /// When the listener did, which is a fault of this library.
     pub async fn wait(&mut self) {
-        if let Err(error) = (&mut self.task).await
+        let Some(task) = &mut self.task else { return };
+        let ended = task.await;
+        self.task = None;
+        if let Err(error) = ended
             && error.is_panic()
         {
-            tracing::error!(%error, "the listener panicked");
+            std::panic::resume_unwind(error.into_panic());
         }
     }
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }

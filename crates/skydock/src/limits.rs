@@ -11,19 +11,31 @@ pub struct Limits {
     pub timeout: Duration,
     /// How long the user may take to answer a question within a session.
     pub question: Duration,
-    /// How long a shutdown waits for the answers that are being worked on.
+    /// How long a shutdown waits for the answers that are being worked on; and how long a handler that was told to stop
+    /// may wind up.
     pub grace: Duration,
+    /// How long the address is still listened on at the least when a shutdown has begun, so that a load balancer that
+    /// has not heard of it gets an answer.
+    pub linger: Duration,
     /// The largest request body, in bytes.
     pub body: usize,
     /// How long a client may take to send its request body.
     pub body_timeout: Duration,
-    /// How long a client may take to send its request's head.
+    /// How long a new connection may take to send its first request.
     pub head_timeout: Duration,
+    /// How long a connection may be idle between two requests, and send the head of the next. Longer than the 60 s of an
+    /// ALB, which would otherwise send a request into a connection that is being closed.
+    pub idle_timeout: Duration,
+    /// How long a client may take none of the bytes that it is sent.
+    pub write_timeout: Duration,
+    /// The number of requests that are worked on at once; [`body`](Self::body) bounds what each may hold.
+    pub requests: usize,
     /// The number of open connections.
     pub connections: usize,
     /// The number of sessions that are kept in memory.
     pub sessions: usize,
-    /// How long a session without any request, running tool or open stream is kept.
+    /// How long a session without any request, running tool or open stream is kept. One that was opened and never
+    /// used goes after a minute.
     pub session_ttl: Duration,
 }
 
@@ -33,9 +45,13 @@ impl Default for Limits {
             timeout: Duration::from_secs(300),
             question: Duration::from_secs(600),
             grace: Duration::from_secs(25),
+            linger: Duration::ZERO,
             body: 4 * 1024 * 1024,
             body_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(60),
+            requests: 1_000,
             connections: 10_000,
             sessions: 1_000,
             session_ttl: Duration::from_secs(1_800),

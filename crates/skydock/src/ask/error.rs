@@ -63,6 +63,9 @@ pub enum Error {
     /// The form cannot be shown: its type is not an object of plain fields.
     #[error("the question is not a form that a client can show")]
     Form(#[source] serde_json::Error),
+    /// The request ended before there was an answer.
+    #[error("the request ended before the question was answered")]
+    Ended,
     /// The client refused, or went away.
     #[error("the client refused to be asked")]
     Refused(#[source] ServiceError),
@@ -76,7 +79,7 @@ impl From<Error> for ErrorData {
                 data.message = error.to_string().into();
                 data
             }
-            Error::Nobody(_) | Error::Unanswered(_) | Error::Misfit(_) | Error::Refused(_) => {
+            Error::Nobody(_) | Error::Unanswered(_) | Error::Misfit(_) | Error::Ended | Error::Refused(_) => {
                 Self::invalid_request(error.to_string(), None)
             }
             Error::Form(_) => Self::internal_error(error.to_string(), None),

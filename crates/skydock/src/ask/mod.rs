@@ -5,8 +5,10 @@
 //! input-required result, and its retry runs the tool again from the start, with the answered questions returning at
 //! once. What has been answered travels in the signed, expiring `requestState`, so any instance can take the retry.
 //!
-//! Two rules follow for authors: **side effects come after the last question**, and a question's `key` is the same
-//! in every run. Questions that are asked together (`tokio::join!`) reach the user in one round.
+//! Rules follow for authors: **side effects come after the last question**, and nothing else runs beside one, because
+//! the tool is dropped where it asks. A question's `key` is the same in every run. So is its text: an answer holds for
+//! the question that the user saw, and when the price in it has changed meanwhile, the user is asked again. Questions
+//! that are asked together (`tokio::join!`) reach the user in one round.
 
 #![expect(
     deprecated,
@@ -28,15 +30,16 @@ use rmcp::{
     model::{
         ClientCapabilities, CreateMessageRequest, CreateMessageRequestParams, CreateMessageResult,
         ElicitRequest, ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationSchema, InputRequest,
-        InputRequests, InputResponses, ListRootsRequest, ListRootsResult, ProtocolVersion,
+        InputRequests, ListRootsRequest, ListRootsResult, ProtocolVersion,
     },
     service::{ElicitationSafe, RequestContext},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 pub use self::error::{Capability, Error};
-pub(crate) use self::state::{Binding, Seal};
+pub(crate) use self::state::{Answers, Binding, Seal};
 
 /// What the user said to a form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +64,7 @@ struct Inner {
     way: Way,
     capabilities: ClientCapabilities,
     limit: Duration,
+    over: CancellationToken,
     round: Mutex<Round>,
 }
 
@@ -78,7 +82,7 @@ enum Way {
 #[derive(Debug, Default)]
 struct Round {
     /// What the user has answered, in this round and those before.
-    answers: InputResponses,
+    answers: Answers,
     /// What is to be asked now.
     pending: InputRequests,
     /// Wakes whoever runs the tool when there is something to ask.
@@ -105,6 +109,7 @@ impl Ask {
             way,
             capabilities,
             limit,
+            over: CancellationToken::new(),
             round: Mutex::default(),
         }))
     }
@@ -159,9 +164,8 @@ impl Ask {
             return self.wait(answer).await;
         }
         let request = InputRequest::CreateMessage(CreateMessageRequest::new(params));
-        Ok(self
-            .ask(key, request, |answer| serde_json::from_value(answer).ok())
-            .await)
+        self.ask(key, request, |answer| serde_json::from_value(answer).ok())
+            .await
     }
 
     /// Asks the client for the folders that the user works in (roots).
@@ -175,9 +179,8 @@ impl Ask {
             return self.wait(answer).await;
         }
         let request = InputRequest::ListRoots(ListRootsRequest::default());
-        Ok(self
-            .ask(key, request, |answer| serde_json::from_value(answer).ok())
-            .await)
+        self.ask(key, request, |answer| serde_json::from_value(answer).ok())
+            .await
     }
 
     /// Whether the user can be shown a form.
@@ -228,11 +231,10 @@ impl Ask {
             return read(self.wait(peer.create_elicitation(params)).await?).map_err(Error::Misfit);
         }
         let request = InputRequest::Elicitation(ElicitRequest::new(params));
-        Ok(self
-            .ask(key, request, |answer| {
-                serde_json::from_value(answer).and_then(&read).ok()
-            })
-            .await)
+        self.ask(key, request, |answer| {
+            serde_json::from_value(answer).and_then(&read).ok()
+        })
+        .await
     }
 
     fn require(&self, capability: Capability, supported: bool) -> Result<(), Error> {
@@ -254,11 +256,16 @@ impl Ask {
     }
 
     /// The answer that came with the request; without one the question is noted and the tool stops here.
-    async fn ask<T>(&self, key: &str, request: InputRequest, read: impl Fn(Value) -> Option<T>) -> T {
-        if let Some(answer) = self.round(|round| round.answers.get(key).cloned())
+    async fn ask<T>(
+        &self,
+        key: &str,
+        request: InputRequest,
+        read: impl Fn(Value) -> Option<T>,
+    ) -> Result<T, Error> {
+        if let Some(answer) = self.round(|round| round.answers.to(key, &request))
             && let Some(answer) = read(answer)
         {
-            return answer;
+            return Ok(answer);
         }
         self.round(|round| {
             round.pending.insert(key.to_owned(), request);
@@ -266,10 +273,12 @@ impl Ask {
                 waker.wake();
             }
         });
-        std::future::pending().await
+        // whoever runs the tool drops it here; only a task of its own lives on to see the end
+        self.0.over.cancelled().await;
+        Err(Error::Ended)
     }
 
-    /// What the tool wants to know, once it can do nothing more without it.
+    /// What the tool wants to know, when it has stopped for it.
     pub(crate) fn poll_pending(&self, context: &Context<'_>) -> Poll<InputRequests> {
         if !matches!(self.0.way, Way::Round) {
             return Poll::Pending;
@@ -284,17 +293,22 @@ impl Ask {
     }
 
     /// Takes over the answers of earlier rounds and of this one.
-    pub(crate) fn remember(&self, answers: InputResponses) {
+    pub(crate) fn remember(&self, answers: Answers) {
         self.round(|round| round.answers = answers);
     }
 
-    pub(crate) fn answers(&self) -> InputResponses {
+    pub(crate) fn answers(&self) -> Answers {
         self.round(|round| round.answers.clone())
     }
 
     /// Whether questions travel as input-required results.
     pub(crate) fn by_rounds(&self) -> bool {
         matches!(self.0.way, Way::Round)
+    }
+
+    /// The request is over: whoever still waits for an answer waits in vain.
+    pub(crate) fn end(&self) {
+        self.0.over.cancel();
     }
 
     /// How long the user has been thinking so far.
@@ -341,6 +355,7 @@ impl From<&RequestContext<RoleServer>> for Ask {
                 way: Way::Nobody,
                 capabilities: ClientCapabilities::default(),
                 limit: Duration::ZERO,
+                over: CancellationToken::new(),
                 round: Mutex::default(),
             };
             Self(Arc::new(inner))

@@ -1,10 +1,10 @@
 //! What a question's `requestState` holds, and what binds it to one request.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use rmcp::{
     ErrorData,
-    model::{InputRequests, InputResponses, JsonObject, RequestStateCodec, SealOptions},
+    model::{InputRequest, InputRequests, InputResponses, JsonObject, RequestStateCodec, SealOptions},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,8 +18,33 @@ const PREFIX: &str = "ask1.";
 /// The answers so far and the questions that are open, as the client carries them.
 #[derive(Debug, Serialize, Deserialize)]
 struct State {
-    answers: InputResponses,
-    asked: Vec<String>,
+    answers: Answers,
+    asked: BTreeMap<String, Question>,
+}
+
+/// What a user was asked, as a digest: an answer holds for that alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Question(String);
+
+impl Question {
+    fn new(request: &InputRequest) -> Self {
+        let mut hash = Sha256::new();
+        digest_value(&mut hash, &serde_json::to_value(request).unwrap_or_default());
+        let digest = hash.finalize();
+        Self(digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// What a user has answered, each answer with the question that it belongs to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Answers(BTreeMap<String, (Question, Value)>);
+
+impl Answers {
+    /// The answer to a question, if this very question was asked before.
+    pub(crate) fn to(&self, key: &str, request: &InputRequest) -> Option<Value> {
+        let (question, answer) = self.0.get(key)?;
+        (*question == Question::new(request)).then(|| answer.clone())
+    }
 }
 
 /// Seals and opens states: signed (HMAC-SHA256), expiring, bound to the request they belong to.
@@ -96,7 +121,7 @@ impl Seal {
         binding: &Binding,
         state: &mut Option<String>,
         responses: &mut Option<InputResponses>,
-    ) -> Result<Option<InputResponses>, ErrorData> {
+    ) -> Result<Option<Answers>, ErrorData> {
         let Some(sealed) = state.as_deref().and_then(|state| state.strip_prefix(PREFIX)) else {
             return Ok(None);
         };
@@ -110,7 +135,11 @@ impl Seal {
             })?;
         *state = None;
         let given = responses.take().unwrap_or_default();
-        answers.extend(given.into_iter().filter(|(key, _)| asked.contains(key)));
+        answers.0.extend(
+            given.into_iter().filter_map(|(key, answer)| {
+                asked.get(&key).map(|question| (key, (question.clone(), answer)))
+            }),
+        );
         Ok(Some(answers))
     }
 
@@ -121,13 +150,14 @@ impl Seal {
     pub(crate) fn seal(
         &self,
         binding: &Binding,
-        answers: InputResponses,
+        answers: Answers,
         requests: &InputRequests,
     ) -> Result<String, ErrorData> {
-        let state = State {
-            answers,
-            asked: requests.keys().cloned().collect(),
-        };
+        let asked = requests
+            .iter()
+            .map(|(key, request)| (key.clone(), Question::new(request)))
+            .collect();
+        let state = State { answers, asked };
         let options = SealOptions::new().associated_data(&binding.0).ttl(self.ttl);
         let sealed = self.codec.seal_json_with(&state, &options).map_err(|error| {
             tracing::error!(%error, "cannot seal a requestState");
@@ -151,12 +181,32 @@ mod tests {
         object
     }
 
+    fn question() -> InputRequest {
+        InputRequest::ListRoots(rmcp::model::ListRootsRequest::default())
+    }
+
+    #[test]
+    fn an_answer_holds_for_the_question_that_the_user_saw() {
+        let ask = |message: &str| -> InputRequest {
+            let params = json!({"mode": "form", "message": message, "requestedSchema": {"type": "object", "properties": {}}});
+            serde_json::from_value(json!({"method": "elicitation/create", "params": params})).unwrap()
+        };
+        let seal = Seal::new(&Key::random(), Duration::from_secs(60));
+        let binding = Binding::new("tools/call", "book", None);
+        let requests = InputRequests::from([("confirm".to_owned(), ask("Book for $100?"))]);
+        let mut state = Some(seal.seal(&binding, Answers::default(), &requests).unwrap());
+        let mut responses = Some(InputResponses::from([(
+            "confirm".to_owned(),
+            json!({"action": "accept"}),
+        )]));
+        let answers = seal.open(&binding, &mut state, &mut responses).unwrap().unwrap();
+        assert!(answers.to("confirm", &ask("Book for $100?")).is_some());
+        assert_eq!(answers.to("confirm", &ask("Book for $900?")), None);
+    }
+
     fn sealed(seal: &Seal, binding: &Binding) -> Option<String> {
-        let requests = InputRequests::from([(
-            "name".to_owned(),
-            rmcp::model::InputRequest::ListRoots(rmcp::model::ListRootsRequest::default()),
-        )]);
-        Some(seal.seal(binding, InputResponses::new(), &requests).unwrap())
+        let requests = InputRequests::from([("name".to_owned(), question())]);
+        Some(seal.seal(binding, Answers::default(), &requests).unwrap())
     }
 
     #[test]
@@ -169,7 +219,8 @@ mod tests {
             ("confirmed".to_owned(), json!(true)),
         ]));
         let answers = seal.open(&binding, &mut state, &mut responses).unwrap().unwrap();
-        assert_eq!(answers, InputResponses::from([("name".to_owned(), json!(1))]));
+        assert_eq!(answers.to("name", &question()), Some(json!(1)));
+        assert_eq!(answers.0.len(), 1);
         assert_eq!((state, responses), (None, None));
     }
 

@@ -2,14 +2,15 @@
 //!
 //! - A panic becomes an error at once, and the server lives.
 //! - A request past its deadline gets a timeout error; the handler is told to stop (`context.ct`) and may wind up.
-//! - A handler whose caller went away is told to stop and may wind up; it is never dropped in mid-change.
+//! - A handler whose caller went away is told to stop and may wind up; it is never dropped in mid-change. (In a session
+//!   the caller may come back for its answer, so there only `notifications/cancelled` stops it.)
 //! - A request from the server to a client that cannot be reached fails at once instead of waiting for ever.
 //! - A question to the user ([`Ask`](crate::Ask)) becomes what the protocol era has for it.
 
 mod handler;
 mod running;
 
-use std::sync::Arc;
+use std::{any::Any, sync::Arc};
 
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
@@ -19,9 +20,9 @@ use rmcp::{
     },
     service::RequestContext,
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::running::{End, Running};
+use self::running::{End, Running, Terms};
 use crate::{
     ask::{Ask, Binding, Seal},
     config::Key,
@@ -30,10 +31,12 @@ use crate::{
 };
 
 /// How a request over HTTP came in; it travels in the extensions of the HTTP request. stdio has none.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Visit {
     /// Whether the client has a session, in which it can be sent requests.
     pub(crate) session: bool,
+    /// What has to live as long as the handler is at work: the lease of a session.
+    pub(crate) keep: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// The author's handler, guarded. Clones share it.
@@ -46,6 +49,7 @@ struct Shared<H> {
     limits: Limits,
     seal: Seal,
     running: TaskTracker,
+    stop: CancellationToken,
 }
 
 impl<H> Clone for Guard<H> {
@@ -83,12 +87,18 @@ impl<H: ServerHandler> Guard<H> {
             limits,
             seal,
             running: TaskTracker::new(),
+            stop: CancellationToken::new(),
         }))
     }
 
     /// Handlers that are at work, those that wind up included.
     pub(crate) fn running(&self) -> &TaskTracker {
         &self.0.running
+    }
+
+    /// Tells all handlers to stop, those that begin later included.
+    pub(crate) fn stop(&self) -> &CancellationToken {
+        &self.0.stop
     }
 
     fn inner(&self) -> &H {
@@ -107,17 +117,29 @@ impl<H: ServerHandler> Guard<H> {
         F: Future<Output = Result<T, ErrorData>> + Send + 'static,
         W: FnOnce(Arc<H>, RequestContext<RoleServer>) -> F,
     {
-        let session = settle(&mut context);
+        let visit = settle(&mut context);
         let ask = match context.extensions.get::<Ask>() {
             Some(ask) => ask.clone(),
-            None => Ask::new(&context, session, self.0.limits.question),
+            None => Ask::new(&context, visit.session, self.0.limits.question),
         };
         context.extensions.insert(ask.clone());
-        let ct = context.ct.clone();
+        let terms = Terms {
+            ask,
+            ct: context.ct.clone(),
+            stop: self.0.stop.clone(),
+            tracker: self.0.running.clone(),
+            timeout: self.0.limits.timeout,
+            grace: self.0.limits.grace,
+            keep: visit.keep,
+        };
         let work = work(Arc::clone(&self.0.handler), context);
-        let running = Running::new(work, ask, ct, self.0.limits.clone(), self.0.running.clone());
-        match running.end().await {
-            End::Done(result) => result.map_err(Failure::Protocol),
+        match Running::new(work, terms).end().await {
+            End::Done(Ok(result)) => Ok(result),
+            End::Done(Err(error)) => {
+                // its text may hold what the caller sent
+                tracing::info!(what, code = error.code.0, "the handler answered with an error");
+                Err(Failure::Protocol(error))
+            }
             End::Asked(requests) => Err(Failure::Asked(requests)),
             End::Panicked => {
                 let reference = telemetry::reference();
@@ -145,8 +167,8 @@ impl<H: ServerHandler> Guard<H> {
         context: &mut RequestContext<RoleServer>,
         asking: &mut Asking<'_>,
     ) -> Result<Round, ErrorData> {
-        let session = settle(context);
-        let ask = Ask::new(context, session, self.0.limits.question);
+        let visit = settle(context);
+        let ask = Ask::new(context, visit.session, self.0.limits.question);
         let mut binding = None;
         if ask.by_rounds() {
             let bound = Binding::new(asking.method, asking.name, asking.arguments);
@@ -184,20 +206,24 @@ struct Round {
     binding: Option<Binding>,
 }
 
-/// Makes requests to an old client without a session fail at once, and tells whether there is a session.
+/// Makes requests to an old client without a session fail at once, and tells how the request came.
 ///
 /// rmcp refuses requests to a client whose *peer* is of 2026-07-28, but waits for ever for an older client that it
 /// serves statelessly. So the version that the handler sees moves into the request's own metadata, and the peer says
 /// that it cannot be asked.
-fn settle(context: &mut RequestContext<RoleServer>) -> bool {
+fn settle(context: &mut RequestContext<RoleServer>) -> Visit {
     let visit = context
         .extensions
         .get::<http::request::Parts>()
         .and_then(|parts| parts.extensions.get::<Visit>());
-    let Some(&Visit { session }) = visit else {
-        return true;
+    let Some(visit) = visit.cloned() else {
+        // stdio is a session by itself
+        return Visit {
+            session: true,
+            keep: None,
+        };
     };
-    if !session
+    if !visit.session
         && context.meta.protocol_version().is_none()
         && let Some(info) = context.peer.peer_info()
         && info.protocol_version.has_initialize()
@@ -207,7 +233,7 @@ fn settle(context: &mut RequestContext<RoleServer>) -> bool {
         unreachable.protocol_version = ProtocolVersion::NO_INITIALIZE;
         context.peer.set_peer_info(unreachable);
     }
-    session
+    visit
 }
 
 /// A fault in a tool is a result that the model can read; only broken protocol is a JSON-RPC error.

@@ -1,13 +1,20 @@
 //! One request of a handler at work: its deadline, its panic, and what becomes of it when nobody waits any more.
 
-use std::{panic::AssertUnwindSafe, pin::Pin, task::Poll, time::Instant};
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 use futures::FutureExt;
 use rmcp::{ErrorData, model::InputRequests};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
-use crate::{ask::Ask, limits::Limits};
+use crate::ask::Ask;
 
 /// How a request ended.
 pub(super) enum End<T> {
@@ -20,60 +27,71 @@ pub(super) enum End<T> {
 /// `None` is a panic.
 type Work<T> = Pin<Box<dyn Future<Output = Option<Result<T, ErrorData>>> + Send>>;
 
+/// What a handler at work is held to.
+pub(super) struct Terms {
+    pub(super) ask: Ask,
+    /// Told when the handler has to stop.
+    pub(super) ct: CancellationToken,
+    /// Cancelled when all handlers have to stop.
+    pub(super) stop: CancellationToken,
+    pub(super) tracker: TaskTracker,
+    pub(super) timeout: Duration,
+    pub(super) grace: Duration,
+    /// Lives as long as the handler is at work.
+    pub(super) keep: Option<Arc<dyn Any + Send + Sync>>,
+}
+
 /// A handler at work. When it is dropped before its end, the handler is told to stop and goes on in the background
 /// until it has wound up or the grace period is over: a change to somebody's account is not cut off in the middle.
 pub(super) struct Running<T: Send + 'static> {
     work: Option<Work<T>>,
-    ask: Ask,
-    ct: CancellationToken,
-    limits: Limits,
-    tracker: TaskTracker,
+    terms: Terms,
 }
 
 impl<T: Send + 'static> Running<T> {
     pub(super) fn new(
         work: impl Future<Output = Result<T, ErrorData>> + Send + 'static,
-        ask: Ask,
-        ct: CancellationToken,
-        limits: Limits,
-        tracker: TaskTracker,
+        terms: Terms,
     ) -> Self {
         let work: Work<T> = Box::pin(AssertUnwindSafe(work).catch_unwind().map(Result::ok));
         Self {
             work: Some(work),
-            ask,
-            ct,
-            limits,
-            tracker,
+            terms,
         }
     }
 
     /// Waits for the end, at most until the deadline. The user's thinking time does not count.
     pub(super) async fn end(mut self) -> End<T> {
-        let _at_work = self.tracker.token();
+        let _at_work = self.terms.tracker.token();
         let started = Instant::now();
-        let deadline = tokio::time::sleep(self.limits.timeout);
+        let deadline = tokio::time::sleep(self.terms.timeout);
+        let stop = self.terms.stop.clone();
+        let mut stop = std::pin::pin!(stop.cancelled().fuse());
         tokio::pin!(deadline);
         std::future::poll_fn(|context| {
+            if stop.as_mut().poll(context).is_ready() {
+                self.terms.ct.cancel();
+            }
             if let Some(work) = &mut self.work
                 && let Poll::Ready(result) = work.as_mut().poll(context)
             {
                 self.work = None;
                 return Poll::Ready(result.map_or(End::Panicked, End::Done));
             }
-            if let Poll::Ready(requests) = self.ask.poll_pending(context) {
+            if let Poll::Ready(requests) = self.terms.ask.poll_pending(context) {
                 // it waits for the next round; there is nothing to wind up
+                self.terms.ct.cancel();
                 self.work = None;
                 return Poll::Ready(End::Asked(requests));
             }
             while deadline.as_mut().poll(context).is_ready() {
-                let used = started.elapsed().saturating_sub(self.ask.waited());
-                let Some(left) = self
-                    .limits
+                let used = started.elapsed().saturating_sub(self.terms.ask.waited());
+                let left = self
+                    .terms
                     .timeout
                     .checked_sub(used)
-                    .filter(|left| !left.is_zero())
-                else {
+                    .filter(|left| !left.is_zero());
+                let Some(left) = left else {
                     return Poll::Ready(End::Late);
                 };
                 deadline.as_mut().reset(tokio::time::Instant::now() + left);
@@ -86,15 +104,15 @@ impl<T: Send + 'static> Running<T> {
 
 impl<T: Send + 'static> Drop for Running<T> {
     fn drop(&mut self) {
+        self.terms.ask.end();
         let Some(work) = self.work.take() else { return };
-        self.ct.cancel();
+        self.terms.ct.cancel();
         // outside a runtime (it is being shut down) there is nobody left to run it
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
-        let wind_up = tokio::time::timeout(self.limits.grace, work)
-            .map(|_| ())
-            .in_current_span();
-        self.tracker.spawn_on(wind_up, &runtime);
+        let keep = self.terms.keep.take();
+        let wind_up = tokio::time::timeout(self.terms.grace, work).map(move |_| drop(keep));
+        self.terms.tracker.spawn_on(wind_up.in_current_span(), &runtime);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::Duration,
 };
@@ -9,10 +10,14 @@ use std::{
 use axum::body::{Body, Bytes, HttpBody};
 use http::Response;
 use http_body::{Frame, SizeHint};
+use tokio::time::Instant;
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
+
+/// Handlers are told to stop when this part of the grace period is left, so that what they say still gets out.
+const LAST_PART: u32 = 5;
 
 /// The state of a shutdown, shared by the door and the service behind it.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +25,7 @@ pub(crate) struct Drain {
     draining: CancellationToken,
     streams: CancellationToken,
     answers: TaskTracker,
+    deadline: Arc<OnceLock<Instant>>,
 }
 
 impl Drain {
@@ -29,25 +35,41 @@ impl Drain {
     }
 
     /// Cancelled when streams without an end of their own have to end.
-    pub(crate) fn streams(&self) -> &CancellationToken {
+    pub(crate) const fn streams(&self) -> &CancellationToken {
         &self.streams
     }
 
-    /// Refuses new work from now on.
-    pub(crate) fn begin(&self) {
-        self.draining.cancel();
-        self.answers.close();
+    /// When a shutdown that has begun is over, whatever is still being worked on.
+    pub(crate) fn deadline(&self) -> Instant {
+        // a moment for the last bytes, even at the very end
+        let last = Instant::now() + Duration::from_millis(200);
+        self.deadline.get().map_or(last, |deadline| last.max(*deadline))
     }
 
-    /// Waits until every answer is delivered, then ends the streams.
-    pub(crate) async fn finish(&self, grace: Duration) {
-        if tokio::time::timeout(grace, self.answers.wait()).await.is_err() {
-            tracing::warn!(
-                left = self.answers.len(),
-                ?grace,
-                "answers were still being worked on at the end of the grace period"
-            );
+    /// Refuses new work, waits until every answer is delivered, and ends the streams. When most of `grace` is gone
+    /// the handlers are told to stop (`stop`); when all of it is, nobody is waited for. The address is listened on for
+    /// at least `linger`, so that a balancer that still sends requests hears why it should not.
+    pub(crate) async fn run(&self, grace: Duration, linger: Duration, stop: &CancellationToken) {
+        let begun = Instant::now();
+        let deadline = *self.deadline.get_or_init(|| begun + grace);
+        self.draining.cancel();
+        self.answers.close();
+        let told = deadline - grace / LAST_PART;
+        if tokio::time::timeout_at(told, self.answers.wait()).await.is_err() {
+            stop.cancel();
+            if tokio::time::timeout_at(deadline, self.answers.wait())
+                .await
+                .is_err()
+            {
+                let left = self.answers.len();
+                tracing::warn!(
+                    left,
+                    ?grace,
+                    "answers were not ready at the end of the grace period"
+                );
+            }
         }
+        tokio::time::sleep_until(deadline.min(begun + linger)).await;
         self.streams.cancel();
     }
 
@@ -55,20 +77,20 @@ impl Drain {
     pub(crate) fn answer(&self) -> TaskTrackerToken {
         self.answers.token()
     }
-
-    /// The same response, held until its last byte is written or its reader has gone.
-    pub(crate) fn hold(response: Response<Body>, token: TaskTrackerToken) -> Response<Body> {
-        response.map(|body| Body::new(Held { body, _token: token }))
-    }
 }
 
-/// A body that counts as being worked on until it ends.
-struct Held {
+/// The same response, with what is to be kept until its last byte is written or its reader has gone.
+pub(crate) fn hold<K: Send + Unpin + 'static>(response: Response<Body>, keep: K) -> Response<Body> {
+    response.map(|body| Body::new(Held { body, _keep: keep }))
+}
+
+/// A body that keeps something until it ends.
+struct Held<K> {
     body: Body,
-    _token: TaskTrackerToken,
+    _keep: K,
 }
 
-impl HttpBody for Held {
+impl<K: Unpin> HttpBody for Held<K> {
     type Data = Bytes;
     type Error = axum::Error;
 

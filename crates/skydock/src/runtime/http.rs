@@ -1,6 +1,15 @@
 //! HTTP on an address: ECS, EKS, AgentCore, a laptop.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{Router, body::Body};
 use hyper_util::{
@@ -10,10 +19,12 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
 };
+use tokio_io_timeout::TimeoutStream;
 
-use super::{Drain, opening::Opening};
+use super::Drain;
 use crate::{error::Error, limits::Limits};
 
 /// Binds the address.
@@ -26,41 +37,46 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
         .map_err(|source| Error::Listen { address, source })
 }
 
-/// Accepts connections until `drain` has finished, then closes those that are idle and waits for the others, at most
-/// for `limits.grace`.
-pub(crate) async fn serve(listener: TcpListener, router: Router, drain: Drain, limits: &Limits) {
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout);
-    http.http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Duration::from_secs(30));
+/// Accepts connections until `drain` has finished, then closes those that are idle and waits for the others until the
+/// drain's deadline. Connections end with this future.
+pub(crate) async fn serve(listener: TcpListener, router: Router, drain: Drain, limits: Limits) {
+    let http = protocol(&limits);
     let graceful = GracefulShutdown::new();
-    let room = Arc::new(Semaphore::new(limits.connections));
+    let room = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
+    let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             () = drain.streams().cancelled() => break,
+            Some(_) = connections.join_next() => continue,
             accepted = accept(&listener, &room) => accepted,
         };
         let Some((stream, permit)) = accepted else {
             continue;
         };
-        let service = TowerToHyperService::new(into_service(router.clone()));
+        let spoken = Arc::new(AtomicBool::new(false));
+        let service = TowerToHyperService::new(into_service(router.clone(), Arc::clone(&spoken)));
         let connection = http
-            .serve_connection_with_upgrades(TokioIo::new(Opening::new(stream, limits.head_timeout)), service)
+            .serve_connection_with_upgrades(TokioIo::new(bounded(stream, &limits)), service)
             .into_owned();
         let connection = graceful.watch(connection);
-        tokio::spawn(async move {
+        let opening = limits.head_timeout;
+        connections.spawn(async move {
+            let _place = permit;
+            let mut connection = std::pin::pin!(connection);
+            let ended = tokio::select! {
+                ended = &mut connection => ended,
+                // a connection that has sent no whole request by now is not worth its place
+                () = silence(opening, &spoken) => return,
+            };
             // a peer that goes away in the middle is not an event
-            if let Err(error) = connection.await {
+            if let Err(error) = ended {
                 tracing::debug!(error, "connection ended early");
             }
-            drop(permit);
         });
     }
     drop(listener);
-    if tokio::time::timeout(limits.grace, graceful.shutdown())
+    let deadline = drain.deadline();
+    if tokio::time::timeout_at(deadline, graceful.shutdown())
         .await
         .is_err()
     {
@@ -68,11 +84,36 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, drain: Drain, l
     }
 }
 
+fn protocol(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    // hyper's clock for a head runs while a connection is idle too, so this is the time that one may be
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.idle_timeout);
+    http.http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(limits.idle_timeout)
+        .max_concurrent_streams(32);
+    http
+}
+
+/// Ends after `time` if no request has come by then, and never if one has.
+async fn silence(time: Duration, spoken: &AtomicBool) {
+    tokio::time::sleep(time).await;
+    if spoken.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A connection whose peer must go on reading what it is sent.
+fn bounded(stream: TcpStream, limits: &Limits) -> Pin<Box<TimeoutStream<TcpStream>>> {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limits.write_timeout));
+    Box::pin(stream)
+}
+
 /// The next connection, when there is room for it.
-async fn accept(
-    listener: &TcpListener,
-    room: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
     let permit = Arc::clone(room).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, _peer)) => {
@@ -93,13 +134,15 @@ async fn accept(
 
 fn into_service(
     router: Router,
+    spoken: Arc<AtomicBool>,
 ) -> impl tower::Service<
     http::Request<hyper::body::Incoming>,
     Response = http::Response<Body>,
     Error = Infallible,
     Future = impl Future<Output = Result<http::Response<Body>, Infallible>> + Send,
 > + Clone {
-    tower::ServiceExt::map_request(router, |request: http::Request<hyper::body::Incoming>| {
+    tower::ServiceExt::map_request(router, move |request: http::Request<hyper::body::Incoming>| {
+        spoken.store(true, Ordering::Relaxed);
         request.map(Body::new)
     })
 }

@@ -2,7 +2,6 @@
 
 pub(crate) mod drain;
 pub(crate) mod http;
-mod opening;
 mod signal;
 pub(crate) mod stdio;
 

@@ -22,8 +22,8 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, reques
 use rmcp::{
     ErrorData, Peer, RoleServer, ServerHandler,
     model::{
-        CallToolRequest, ClientCapabilities, ClientJsonRpcMessage, ClientRequest, ErrorCode,
-        GetPromptRequest, Implementation, InitializeRequestParams, JsonObject, JsonRpcMessage,
+        CallToolRequest, ClientCapabilities, ClientJsonRpcMessage, ClientRequest, CompleteRequestParams,
+        ErrorCode, GetPromptRequest, Implementation, InitializeRequestParams, JsonObject, JsonRpcMessage,
         ListToolsRequest, ProtocolVersion, ReadResourceRequest, RequestId, RequestMetaObject,
         RequestParamsMeta, ServerJsonRpcMessage, ServerResult,
     },
@@ -142,21 +142,19 @@ impl<H: ServerHandler> Dispatch<H> {
 
     /// Whether a tool takes parameters from headers, which rmcp checks.
     fn has_header_parameters(&self, request: &ClientRequest) -> bool {
+        fn mentions(schema: &JsonObject) -> bool {
+            let properties = schema.get("properties").and_then(serde_json::Value::as_object);
+            properties.is_some_and(|properties| {
+                let mut schemas = properties.values().filter_map(serde_json::Value::as_object);
+                schemas.any(|property| property.contains_key("x-mcp-header") || mentions(property))
+            })
+        }
         let ClientRequest::CallToolRequest(call) = request else {
             return false;
         };
-        let Some(tool) = self.guard.get_tool(&call.params.name) else {
-            return false;
-        };
-        let properties = tool
-            .input_schema
-            .get("properties")
-            .and_then(serde_json::Value::as_object);
-        properties.is_some_and(|properties: &JsonObject| {
-            properties
-                .values()
-                .any(|property| property.get("x-mcp-header").is_some())
-        })
+        self.guard
+            .get_tool(&call.params.name)
+            .is_some_and(|tool| mentions(&tool.input_schema))
     }
 
     fn answer(&self, call: Call, parts: Parts, events: bool) -> Answer {
@@ -243,6 +241,9 @@ fn read_request(envelope: &Envelope<'_>) -> Result<Option<(ClientRequest, Reques
                 meta,
             )
         }
+        // rare, but worth the right error: rmcp takes either for an unknown method
+        "initialize" => return read::<InitializeRequestParams>(envelope.params).map(|_| None),
+        "completion/complete" => return read::<CompleteRequestParams>(envelope.params).map(|_| None),
         _ => return Ok(None),
     };
     Ok(Some((request, meta)))
@@ -264,7 +265,9 @@ fn headers_match(headers: &HeaderMap, version: &str, method: &str, name: Option<
         let mut values = headers.get_all(header).iter();
         values.next().map(HeaderValue::as_bytes) == value.map(str::as_bytes) && values.next().is_none()
     };
-    says(VERSION, Some(version)) && says(METHOD, Some(method)) && says(NAME, name)
+    // a name that looks encoded is rmcp's to decode
+    let encoded = name.is_some_and(|name| name.starts_with("=?"));
+    !encoded && says(VERSION, Some(version)) && says(METHOD, Some(method)) && says(NAME, name)
 }
 
 /// The version of a client before 2026-07-28, by its header (2025-03-26 without one, as the protocol says).

@@ -44,6 +44,15 @@ impl Door {
         }
     }
 
+    /// Whether the answer to a request may be read by the page that sent it (CORS).
+    pub(crate) fn may_read(&self, origin: &HeaderValue, headers: &HeaderMap) -> bool {
+        let host = headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .and_then(split_authority);
+        host.is_some_and(|(host, port)| self.may_call(origin, &host, port))
+    }
+
     /// A page may call when it is configured, when it is ours, or when it and we are both on this machine.
     fn may_call(&self, origin: &HeaderValue, host: &str, port: Option<u16>) -> bool {
         let Ok(origin) = origin.to_str() else { return false };
@@ -72,7 +81,11 @@ fn split_authority(text: &str) -> Option<(String, Option<u16>)> {
 }
 
 fn is_loopback(host: &str) -> bool {
-    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || address
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether the body says that it is JSON.

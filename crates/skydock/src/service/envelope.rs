@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use rmcp::model::{ProtocolVersion, RequestMetaObject};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -35,7 +36,7 @@ pub(crate) struct Envelope<'a> {
 struct Wire<'a> {
     #[serde(borrow, default)]
     jsonrpc: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "present")]
     id: Option<&'a RawValue>,
     #[serde(borrow, default)]
     method: Option<Cow<'a, str>>,
@@ -45,6 +46,11 @@ struct Wire<'a> {
     result: Option<&'a RawValue>,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
+}
+
+/// Keeps a `null` apart from nothing at all.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 impl<'a> Envelope<'a> {
@@ -87,6 +93,29 @@ impl<'a> Envelope<'a> {
         self.kind == Kind::Request && self.method == method
     }
 
+    /// Whether the request names its protocol and its client's capabilities itself: such a request has no session,
+    /// whatever version it names.
+    pub(crate) fn is_self_contained(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Params {
+            #[serde(rename = "_meta")]
+            meta: RequestMetaObject,
+        }
+        // most do not even hold the word
+        let params = self
+            .params
+            .map(RawValue::get)
+            .filter(|params| params.contains("clientCapabilities"));
+        params
+            .and_then(|params| serde_json::from_str::<Params>(params).ok())
+            .is_some_and(|params| {
+                params
+                    .meta
+                    .missing_required_keys(&ProtocolVersion::V_2026_07_28)
+                    .is_empty()
+            })
+    }
+
     /// What the request is about: a tool's or prompt's name, or a resource's URI.
     pub(crate) fn target(&self) -> Option<Cow<'a, str>> {
         #[derive(Deserialize)]
@@ -101,9 +130,9 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// Strings and numbers are ids (MCP: never null).
+/// Strings and whole numbers are ids; null is none.
 fn is_id(json: &str) -> bool {
-    json.starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit())
+    json.starts_with('"') || json.parse::<i64>().is_ok()
 }
 
 #[cfg(test)]
@@ -158,6 +187,8 @@ mod tests {
             r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
             r#"{"jsonrpc":"2.0","id":1}"#,
             r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
+            r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":7}"#,
         ] {
             assert_eq!(refused(body), Rejection::NotMessage, "{body}");

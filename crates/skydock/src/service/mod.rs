@@ -6,22 +6,30 @@ mod door;
 mod envelope;
 mod rejection;
 
-use std::sync::Arc;
+use std::{any::Any, sync::Arc};
 
 use axum::body::{Body, Bytes};
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use rmcp::{
     ServerHandler,
+    model::ProtocolVersion,
     transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService},
 };
+use tokio::sync::Semaphore;
 
-use self::{body::Bounds, dispatch::Dispatch, door::Door, envelope::Envelope, rejection::Rejection};
+pub(crate) use self::door::Door;
+use self::{
+    body::Bounds,
+    dispatch::Dispatch,
+    envelope::{Envelope, Kind},
+    rejection::Rejection,
+};
 use crate::{
     config::{Config, Mode},
     guard::{Guard, Visit},
-    runtime::Drain,
-    sessions::{Lease, Sessions},
+    runtime::drain::{Drain, hold},
+    sessions::Sessions,
 };
 
 const SESSION: &str = "mcp-session-id";
@@ -43,6 +51,7 @@ struct Inner<H: ServerHandler> {
     drain: Drain,
     stateful: bool,
     bounds: Bounds,
+    requests: Arc<Semaphore>,
 }
 
 impl<H: ServerHandler> Service<H> {
@@ -75,6 +84,7 @@ impl<H: ServerHandler> Service<H> {
                 length: limits.body,
                 time: limits.body_timeout,
             },
+            requests: Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS))),
         }))
     }
 
@@ -100,6 +110,9 @@ impl<H: ServerHandler> Inner<H> {
     /// One message of the client.
     async fn post(&self, request: Request<Body>) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
+        let Ok(place) = Arc::clone(&self.requests).try_acquire_owned() else {
+            return Rejection::Busy.into_response(None);
+        };
         let read = async {
             door::check_content_type(&parts.headers)?;
             let events = door::widen_accept(&mut parts.headers)?;
@@ -110,14 +123,16 @@ impl<H: ServerHandler> Inner<H> {
             Ok(read) => read,
             Err(rejection) => return rejection.into_response(None),
         };
-        match Envelope::read(&body) {
-            Ok(envelope) => {
-                let message = Request::from_parts(parts, body.clone());
-                self.deliver(&envelope, message, events)
-                    .await
-                    .unwrap_or_else(|rejection| rejection.into_response(envelope.id))
-            }
-            Err(rejection) => rejection.into_response(None),
+        let envelope = match Envelope::read(&body) {
+            Ok(envelope) => envelope,
+            Err(rejection) => return rejection.into_response(None),
+        };
+        let message = Request::from_parts(parts, body.clone());
+        match self.deliver(&envelope, message, events).await {
+            // a subscription ends only when the client or a shutdown ends it
+            Ok(response) if envelope.requests("subscriptions/listen") => response,
+            Ok(response) => hold(response, place),
+            Err(rejection) => rejection.into_response(envelope.id),
         }
     }
 
@@ -129,7 +144,7 @@ impl<H: ServerHandler> Inner<H> {
         events: bool,
     ) -> Result<Response<Body>, Rejection> {
         tracing::debug!(method = %envelope.method, target = envelope.target().as_deref(), "received");
-        let is_request = envelope.kind == envelope::Kind::Request;
+        let is_request = envelope.kind == Kind::Request;
         if is_request && self.drain.is_draining() {
             return Err(Rejection::Draining);
         }
@@ -138,27 +153,48 @@ impl<H: ServerHandler> Inner<H> {
             // a platform may route by a session id of its own (AgentCore); it is not one of ours
             message.headers_mut().remove(SESSION);
         }
-        self.attend(&mut message);
-        // a subscription ends only when the client or a shutdown ends it
+        let visit = self.visit(envelope, message.headers())?;
+        message.extensions_mut().insert(visit.clone());
         let token = (is_request && !envelope.requests("subscriptions/listen")).then(|| self.drain.answer());
-        let response = if opens {
-            let place = self.sessions.place().ok_or(Rejection::Full)?;
-            let response = Sessions::with_place(place, self.mcp.handle(message.map(Full::new))).await;
-            translate(response.map(Body::new), true)?
-        } else if let Some(answer) = self.dispatch.call(envelope, &mut message, events)? {
+        let response = if let Some(answer) = self.dispatch.call(envelope, &mut message, events)? {
             answer.await
         } else {
-            let homeless = self.stateful && !message.headers().contains_key(SESSION);
-            let response = self.mcp.handle(message.map(Full::new)).await;
-            match translate(response.map(Body::new), true) {
-                // without a session rmcp refuses old clients; with one it is a header that is wrong
-                Err(Rejection::Request) if homeless => Err(Rejection::SessionRequired),
-                response => response,
-            }?
+            let blame = blame(message.headers());
+            let message = message.map(Full::new);
+            let answer = if opens {
+                let place = self.sessions.place().ok_or(Rejection::Full)?;
+                Sessions::with_place(place, self.mcp.handle(message)).await
+            } else {
+                self.mcp.handle(message).await
+            };
+            translate(answer.map(Body::new), blame, true)?
         };
-        Ok(match token {
-            Some(token) => Drain::hold(response, token),
-            None => response,
+        Ok(hold(response, (token, visit)))
+    }
+
+    /// How a request comes: with a session or without, and what keeps the session alive while it is worked on.
+    fn visit(&self, envelope: &Envelope<'_>, headers: &HeaderMap) -> Result<Visit, Rejection> {
+        if !self.stateful || envelope.is_self_contained() {
+            return Ok(Visit {
+                session: false,
+                keep: None,
+            });
+        }
+        let lease = session(headers).and_then(|id| self.sessions.lease(id));
+        let Some(lease) = lease else {
+            return Ok(Visit {
+                session: true,
+                keep: None,
+            });
+        };
+        let keep: Arc<dyn Any + Send + Sync> = match envelope.id.filter(|_| envelope.kind == Kind::Request) {
+            // rmcp gives both answers to one of two requests with the same id, and none to the other
+            Some(id) => Arc::new(lease.claim(id.get()).ok_or(Rejection::DuplicateId)?),
+            None => Arc::new(lease),
+        };
+        Ok(Visit {
+            session: true,
+            keep: Some(keep),
         })
     }
 
@@ -168,11 +204,7 @@ impl<H: ServerHandler> Inner<H> {
             return Ok(self.not_allowed());
         }
         let (mut parts, _) = request.into_parts();
-        let id = parts
-            .headers
-            .get(SESSION)
-            .and_then(|id| id.to_str().ok())
-            .ok_or(Rejection::SessionRequired)?;
+        let id = session(&parts.headers).ok_or(Rejection::SessionRequired)?;
         if self.sessions.lease(id).is_none() {
             return Err(Rejection::UnknownSession);
         }
@@ -183,31 +215,20 @@ impl<H: ServerHandler> Inner<H> {
             }
             door::widen_accept(&mut parts.headers)?;
         }
-        let response = self
+        let blame = blame(&parts.headers);
+        let answer = self
             .mcp
             .handle(Request::from_parts(parts, Full::<Bytes>::default()))
             .await;
-        let mut response = translate(response.map(Body::new), false)?;
+        let mut response = match translate(answer.map(Body::new), blame, false) {
+            Err(Rejection::Method) => return Ok(self.not_allowed()),
+            response => response?,
+        };
         if ends && response.status() == StatusCode::ACCEPTED {
             // clients take 202 for a failure
             *response.status_mut() = StatusCode::NO_CONTENT;
         }
         Ok(response)
-    }
-
-    /// Tells the handler how the request came, and keeps its session alive while the handler is at work.
-    fn attend(&self, message: &mut Request<Bytes>) {
-        let id = message.headers().get(SESSION).and_then(|id| id.to_str().ok());
-        let lease = id
-            .filter(|_| self.stateful)
-            .and_then(|id| self.sessions.lease(id))
-            .map(Arc::new);
-        message.extensions_mut().insert(Visit {
-            session: self.stateful,
-        });
-        if let Some(lease) = lease {
-            message.extensions_mut().insert::<Arc<Lease>>(lease);
-        }
     }
 
     fn not_allowed(&self) -> Response<Body> {
@@ -224,8 +245,29 @@ impl<H: ServerHandler> Inner<H> {
     }
 }
 
+fn session(headers: &HeaderMap) -> Option<&str> {
+    headers.get(SESSION).and_then(|id| id.to_str().ok())
+}
+
+/// What is wrong with a request that rmcp calls bad without saying why.
+fn blame(headers: &HeaderMap) -> Rejection {
+    let known = |version: &HeaderValue| {
+        let version = version.as_bytes();
+        ProtocolVersion::KNOWN_VERSIONS
+            .iter()
+            .any(|known| known.as_str().as_bytes() == version)
+    };
+    if !headers.get("mcp-protocol-version").is_none_or(known) {
+        Rejection::Version
+    } else if !headers.contains_key(SESSION) {
+        Rejection::SessionRequired
+    } else {
+        Rejection::Request
+    }
+}
+
 /// rmcp explains itself in plain text, with what went wrong inside; clients get JSON-RPC and constant texts.
-fn translate(response: Response<Body>, is_post: bool) -> Result<Response<Body>, Rejection> {
+fn translate(response: Response<Body>, blame: Rejection, is_post: bool) -> Result<Response<Body>, Rejection> {
     let status = response.status();
     let is_json = response
         .headers()
@@ -244,6 +286,6 @@ fn translate(response: Response<Body>, is_post: bool) -> Result<Response<Body>, 
             tracing::error!(%status, "rmcp could not serve a request");
             Rejection::Internal
         }
-        _ => Rejection::Request,
+        _ => blame,
     })
 }

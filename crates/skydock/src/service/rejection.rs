@@ -17,6 +17,10 @@ pub(crate) enum Rejection {
     Params,
     /// Something else that the client got wrong.
     Request,
+    /// `MCP-Protocol-Version` names no version of the protocol.
+    Version,
+    /// The id of the request belongs to one that is still worked on in the same session.
+    DuplicateId,
     /// The session header is missing.
     SessionRequired,
     /// The session ended, or never was.
@@ -39,6 +43,8 @@ pub(crate) enum Rejection {
     Method,
     /// All places for sessions are taken.
     Full,
+    /// More requests are being worked on than the server takes at once.
+    Busy,
     /// The server is shutting down.
     Draining,
     /// Our fault.
@@ -54,6 +60,8 @@ impl Rejection {
             | Self::NotMessage
             | Self::Batch
             | Self::Request
+            | Self::Version
+            | Self::DuplicateId
             | Self::SessionRequired
             | Self::Incomplete => StatusCode::BAD_REQUEST,
             Self::Host | Self::Origin => StatusCode::FORBIDDEN,
@@ -64,7 +72,7 @@ impl Rejection {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Full | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full | Self::Busy | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -75,6 +83,8 @@ impl Rejection {
             Self::NotMessage
             | Self::Batch
             | Self::Request
+            | Self::Version
+            | Self::DuplicateId
             | Self::SessionRequired
             | Self::ContentType
             | Self::TooLarge
@@ -83,7 +93,13 @@ impl Rejection {
             Self::Params => -32602,
             Self::Internal => -32603,
             Self::UnknownSession => -32001,
-            Self::Accept | Self::Host | Self::Origin | Self::Method | Self::Full | Self::Draining => -32000,
+            Self::Accept
+            | Self::Host
+            | Self::Origin
+            | Self::Method
+            | Self::Full
+            | Self::Busy
+            | Self::Draining => -32000,
         }
     }
 
@@ -94,6 +110,10 @@ impl Rejection {
             Self::Batch => "Invalid Request: batches are not supported; send one message a request",
             Self::Params => "Invalid params: the parameters do not have the shape of this method",
             Self::Request => "Bad Request: a header contradicts the protocol or the body",
+            Self::Version => "Bad Request: MCP-Protocol-Version names no version of MCP",
+            Self::DuplicateId => {
+                "Invalid Request: a request with this id is still being worked on in this session"
+            }
             Self::SessionRequired => {
                 "Bad Request: Mcp-Session-Id is missing; send initialize first, or use protocol 2026-07-28"
             }
@@ -107,6 +127,7 @@ impl Rejection {
             Self::Origin => "Forbidden: this Origin may not call",
             Self::Method => "Method Not Allowed",
             Self::Full => "Service Unavailable: too many sessions",
+            Self::Busy => "Service Unavailable: too many requests at once",
             Self::Draining => "Service Unavailable: shutting down",
             Self::Internal => "Internal error",
         }
@@ -122,7 +143,7 @@ impl Rejection {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         match self {
             Self::Full => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("10")),
-            Self::Draining => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1")),
+            Self::Busy | Self::Draining => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1")),
             // what is left of the body was not read, so the connection is of no use any more
             Self::TooLarge | Self::TooSlow => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"))

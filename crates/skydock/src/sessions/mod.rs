@@ -1,7 +1,7 @@
 //! What is remembered between requests, for clients of 2025-11-25 and older: sessions, in this process's memory.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError, Weak},
     task::{Context, Poll},
@@ -25,6 +25,9 @@ tokio::task_local! {
     /// The place of the session that the current request opens.
     static PLACE: Mutex<Option<OwnedSemaphorePermit>>;
 }
+
+/// How long a session is kept whose client does not come back after `initialize`.
+const UNCONFIRMED: Duration = Duration::from_secs(60);
 
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +60,10 @@ struct Use {
 struct UseState {
     leases: usize,
     last: Instant,
+    /// Whether its client has come back since it was opened.
+    confirmed: bool,
+    /// The requests that are being worked on, by their id as JSON.
+    requests: HashSet<String>,
     /// A session that is being restored takes requests only when its handshake was replayed.
     restoring: bool,
 }
@@ -66,6 +73,8 @@ impl Use {
         let state = UseState {
             leases: 0,
             last: Instant::now(),
+            confirmed: false,
+            requests: HashSet::new(),
             restoring,
         };
         Arc::new(Self {
@@ -85,8 +94,32 @@ pub(crate) struct Lease(Arc<Use>);
 
 impl Lease {
     fn new(session: Arc<Use>) -> Self {
-        session.state(|state| state.leases += 1);
+        session.state(|state| {
+            state.leases += 1;
+            state.confirmed = true;
+        });
         Self(session)
+    }
+
+    /// Reserves a request's id, given as JSON; `None` when a request with this id is being worked on.
+    pub(crate) fn claim(self, id: &str) -> Option<Claim> {
+        let id = id.to_owned();
+        self.0
+            .state(|state| state.requests.insert(id.clone()))
+            .then_some(Claim { lease: self, id })
+    }
+}
+
+/// A request that is being worked on in a session, which it keeps alive.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    lease: Lease,
+    id: String,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.lease.0.state(|state| state.requests.remove(&self.id));
     }
 }
 
@@ -105,7 +138,7 @@ impl Sessions {
         let mut local = LocalSessionManager::default();
         // rmcp's idle timer does not know that a tool is running or a stream open; ours does
         local.session_config.keep_alive = None;
-        let places = Arc::new(Semaphore::new(max));
+        let places = Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)));
         Arc::new(Self {
             local,
             places,
@@ -126,7 +159,8 @@ impl Sessions {
 
     /// Keeps the session alive while the lease lives; `None` when there is no such session.
     pub(crate) fn lease(&self, id: &str) -> Option<Lease> {
-        self.usage(id).map(Lease::new)
+        // counted before the map is let go, so that the reaper does not come between
+        self.uses(|uses| uses.get(id).map(|session| Lease::new(Arc::clone(session))))
     }
 
     /// Ends sessions that nobody has used for the time to live, as long as somebody holds the sessions.
@@ -140,7 +174,14 @@ impl Sessions {
                 return;
             };
             let unused = |session: &Arc<Use>| {
-                session.state(|state| state.leases == 0 && state.last.elapsed() >= sessions.ttl)
+                session.state(|state| {
+                    let ttl = if state.confirmed {
+                        sessions.ttl
+                    } else {
+                        sessions.ttl.min(UNCONFIRMED)
+                    };
+                    state.leases == 0 && state.last.elapsed() >= ttl
+                })
             };
             let ended: Vec<_> = sessions.uses(|uses| {
                 uses.extract_if(|_, session| unused(session))
@@ -208,7 +249,6 @@ impl SessionManager for Sessions {
         id: &SessionId,
         message: ClientJsonRpcMessage,
     ) -> Result<ServerJsonRpcMessage, Error> {
-        let _lease = self.lease(id);
         Ok(self.local.initialize_session(id, message).await?)
     }
 

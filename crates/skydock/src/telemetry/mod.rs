@@ -4,8 +4,9 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
-/// What is logged unless `--log` says otherwise: rmcp writes three lines of `info` a request.
-pub(crate) const DEFAULT_FILTER: &str = "info,rmcp=warn";
+/// What is logged unless `--log` says otherwise: rmcp writes three lines of `info` a request, and its `service` warns of
+/// errors with their whole text, in which there may be what the caller sent.
+pub(crate) const DEFAULT_FILTER: &str = "info,rmcp=warn,rmcp::service=error";
 
 /// Reads a filter as `tracing` writes it, such as `info,rmcp=warn`.
 ///

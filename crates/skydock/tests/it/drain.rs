@@ -117,14 +117,74 @@ async fn answers_are_delivered_new_work_is_refused_and_streams_end() {
 }
 
 #[tokio::test]
+async fn a_tool_that_takes_too_long_is_told_to_stop_and_its_answer_is_delivered() {
+    for mode in [Mode::Stateful, Mode::Json] {
+        let mut config = config(mode);
+        config.limits.grace = Duration::from_secs(2);
+        let (mut listening, events) = listen(config).await;
+        let client = reqwest::Client::new();
+        let session = if mode == Mode::Stateful {
+            Some(open(&client, &listening.url()).await)
+        } else {
+            None
+        };
+        let answer = tokio::spawn(call(&client, &listening.url(), session.as_deref(), "stop").send());
+        wait(&events.began).await;
+        events.may_end.add_permits(1);
+        let began = std::time::Instant::now();
+        listening.stop().await;
+        assert!(
+            began.elapsed() < Duration::from_secs(4),
+            "the grace period is one, not two"
+        );
+        let answer = answer.await.unwrap().unwrap().text().await.unwrap();
+        assert!(answer.contains("stopped"), "{mode:?} {answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_tool_that_never_ends_does_not_keep_the_server() {
     let mut config = config(Mode::Json);
     config.limits.grace = Duration::from_millis(100);
     let (mut listening, events) = listen(config).await;
-    let call = tokio::spawn(call(&reqwest::Client::new(), &listening.url(), None, "stop").send());
+    let call = tokio::spawn(call(&reqwest::Client::new(), &listening.url(), None, "work").send());
     wait(&events.began).await;
-    tokio::time::timeout(Duration::from_secs(10), listening.stop())
+    tokio::time::timeout(Duration::from_secs(2), listening.stop())
         .await
         .expect("the server did not end");
+    listening.wait().await;
     call.abort();
+}
+
+#[tokio::test]
+async fn a_listener_that_is_dropped_takes_its_connections_along() {
+    let (listening, events) = listen(config(Mode::Json)).await;
+    let call = tokio::spawn(call(&reqwest::Client::new(), &listening.url(), None, "stop").send());
+    wait(&events.began).await;
+    drop(listening);
+    assert!(call.await.unwrap().is_err(), "the connection is closed");
+    wait(&events.told_to_stop).await;
+}
+
+#[tokio::test]
+async fn a_router_of_ones_own_drains_too() {
+    let events = Events::default();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let (router, ended) = Host::new(Workshop::new(events.clone()))
+        .with(config(Mode::Json))
+        .router_until(stop.clone());
+    let ended = tokio::spawn(ended);
+    let client = crate::peer::Client::modern(&router);
+    let answer = tokio::spawn({
+        let client = client.clone();
+        async move { client.call("work", json!({})).await }
+    });
+    wait(&events.began).await;
+    stop.cancel();
+    while client.call("echo", json!({"text": "a"})).await.status != 503 {
+        tokio::task::yield_now().await;
+    }
+    events.may_end.add_permits(1);
+    assert_eq!(answer.await.unwrap().tool_text(), "worked");
+    ended.await.unwrap();
 }

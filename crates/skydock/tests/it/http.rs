@@ -343,3 +343,104 @@ async fn a_client_that_takes_no_events_gets_json() {
         assert_eq!(reply.tool_text(), "a (2026-07-28)");
     }
 }
+
+#[tokio::test]
+async fn an_id_is_used_once_at_a_time_in_a_session() {
+    let (router, events) = router(config(Mode::Stateful));
+    let client = Client::legacy(&router).await;
+    let first = tokio::spawn({
+        let client = client.clone();
+        async move { client.call("work", json!({})).await }
+    });
+    wait(&events.began).await;
+    let second = client.call("echo", json!({"text": "a"})).await;
+    assert_eq!(
+        (second.status, second.error_code()),
+        (StatusCode::BAD_REQUEST, -32600),
+        "{second:?}"
+    );
+    events.may_end.add_permits(1);
+    assert_eq!(first.await.unwrap().tool_text(), "worked");
+    assert_eq!(
+        client.call("echo", json!({"text": "a"})).await.status,
+        StatusCode::OK
+    );
+}
+
+#[tokio::test]
+async fn requests_at_once_are_bounded() {
+    for mode in MODES {
+        let mut config = config(mode);
+        config.limits.requests = 1;
+        let (router, events) = router(config);
+        let client = Client::modern(&router);
+        let first = tokio::spawn({
+            let client = client.clone();
+            async move { client.call("work", json!({})).await }
+        });
+        wait(&events.began).await;
+        let second = client.call("echo", json!({"text": "a"})).await;
+        assert_eq!(
+            second.status,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "{mode:?} {second:?}"
+        );
+        assert_eq!(second.headers["retry-after"], "1");
+        events.may_end.add_permits(1);
+        assert_eq!(first.await.unwrap().tool_text(), "worked");
+        assert_eq!(
+            client.call("echo", json!({"text": "a"})).await.status,
+            StatusCode::OK
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_does_not_exist_is_named_as_the_fault() {
+    let (router, _) = router(Config::default());
+    let mut client = Client::legacy(&router).await;
+    client.version = "2099-01-01";
+    for session in [client.session.clone(), None] {
+        client.session = session;
+        let reply = client.call("echo", json!({"text": "a"})).await;
+        assert!(
+            reply.text.contains("MCP-Protocol-Version names no version"),
+            "{reply:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_describes_itself_has_no_session_whatever_it_names() {
+    let (router, _) = router(Config::default());
+    let mut client = Client::legacy(&router).await;
+    client.session = None;
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": client.version,
+        "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}
+    });
+    let reply = client
+        .request(
+            "tools/call",
+            json!({"name": "ask_twice", "arguments": {}, "_meta": meta}),
+        )
+        .await;
+    // it cannot be asked, and hears so instead of waiting
+    assert_eq!(reply.error_code(), -32600, "{reply:?}");
+}
+
+#[tokio::test]
+async fn a_page_of_this_machine_may_call_and_read() {
+    let (router, _) = router(Config::default());
+    let preflight = Request::options("/mcp")
+        .header("host", "127.0.0.1:8000")
+        .header("origin", "http://localhost:6274")
+        .header("access-control-request-method", "POST")
+        .body(Body::empty())
+        .unwrap();
+    let reply = Client::modern(&router).exchange(preflight).await;
+    assert_eq!(
+        reply.headers["access-control-allow-origin"], "http://localhost:6274",
+        "{reply:?}"
+    );
+}
