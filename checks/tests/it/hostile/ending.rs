@@ -88,8 +88,9 @@ async fn the_grace_period_is_the_longest_that_sigterm_takes() {
         program.terminate().unwrap();
         program.ended(PATIENCE).await.unwrap();
         let took = began.elapsed();
+        // the tool is told to stop when a fifth of the grace is left, and this one does as it is told
         assert!(
-            took >= Duration::from_millis(900) && took < Duration::from_secs(4),
+            took >= Duration::from_millis(700) && took < Duration::from_secs(4),
             "{mode}: {took:?}"
         );
         flying.abort();

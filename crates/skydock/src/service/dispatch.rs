@@ -242,7 +242,9 @@ fn read_request(envelope: &Envelope<'_>) -> Result<Option<(ClientRequest, Reques
             )
         }
         // rare, but worth the right error: rmcp takes either for an unknown method
-        "initialize" => return read::<InitializeRequestParams>(envelope.params).map(|_| None),
+        "initialize" if !envelope.is_self_contained() => {
+            return read::<InitializeRequestParams>(envelope.params).map(|_| None);
+        }
         "completion/complete" => return read::<CompleteRequestParams>(envelope.params).map(|_| None),
         _ => return Ok(None),
     };
