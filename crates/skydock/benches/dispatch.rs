@@ -94,9 +94,10 @@ fn median(samples: &mut [f64]) -> f64 {
     samples.get(samples.len() / 2).copied().unwrap_or_default()
 }
 
-#[tokio::main]
+// one thread: with more, rmcp's tasks would be measured by what it takes to wake another core
+#[tokio::main(flavor = "current_thread")]
 async fn main() {
-    // for `valgrind --tool=callgrind`: one kind of call only
+    // for `valgrind --tool=callgrind`: one service only, or "none" for what starting costs
     let only = std::env::args().find_map(|argument| argument.strip_prefix("--only=").map(str::to_owned));
     let server = Arc::new(Server {
         tools: Server::tool_router(),

@@ -161,11 +161,13 @@ impl<H: ServerHandler> Inner<H> {
         } else {
             let blame = blame(message.headers());
             let message = message.map(Full::new);
+            // boxed: rmcp's future is large, and the short way should not have to carry it about
+            let answer = Box::pin(self.mcp.handle(message));
             let answer = if opens {
                 let place = self.sessions.place().ok_or(Rejection::Full)?;
-                Sessions::with_place(place, self.mcp.handle(message)).await
+                Sessions::with_place(place, answer).await
             } else {
-                self.mcp.handle(message).await
+                answer.await
             };
             translate(answer.map(Body::new), blame, true)?
         };
@@ -216,10 +218,11 @@ impl<H: ServerHandler> Inner<H> {
             door::widen_accept(&mut parts.headers)?;
         }
         let blame = blame(&parts.headers);
-        let answer = self
-            .mcp
-            .handle(Request::from_parts(parts, Full::<Bytes>::default()))
-            .await;
+        let answer = Box::pin(
+            self.mcp
+                .handle(Request::from_parts(parts, Full::<Bytes>::default())),
+        )
+        .await;
         let mut response = match translate(answer.map(Body::new), blame, false) {
             Err(Rejection::Method) => return Ok(self.not_allowed()),
             response => response?,
