@@ -5,8 +5,9 @@ use std::io::IsTerminal;
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
 /// What is logged unless `--log` says otherwise: rmcp writes three lines of `info` a request, and its `service` warns of
-/// errors with their whole text, in which there may be what the caller sent.
-pub(crate) const DEFAULT_FILTER: &str = "info,rmcp=warn,rmcp::service=error";
+/// errors with their whole text, in which there may be what the caller sent. The AWS SDK warns at length where there is
+/// no instance metadata, which is everywhere but on EC2.
+pub(crate) const DEFAULT_FILTER: &str = "info,rmcp=warn,rmcp::service=error,aws_config::imds=error";
 
 /// Reads a filter as `tracing` writes it, such as `info,rmcp=warn`.
 ///
