@@ -11,9 +11,10 @@ pub struct Limits {
     pub timeout: Duration,
     /// How long the user may take to answer a question within a session.
     pub question: Duration,
-    /// How long a shutdown waits for the answers that are being worked on; and how long a handler that was told to stop
-    /// may wind up.
+    /// How long a shutdown waits for the answers that are being worked on, and for handlers to wind up.
     pub grace: Duration,
+    /// How long a handler that was told to stop may wind up while the server goes on: long enough to put back a change.
+    pub wind_up: Duration,
     /// How long the address is still listened on at the least when a shutdown has begun, so that a load balancer that
     /// has not heard of it gets an answer.
     pub linger: Duration,
@@ -45,6 +46,7 @@ impl Default for Limits {
             timeout: Duration::from_secs(300),
             question: Duration::from_secs(600),
             grace: Duration::from_secs(25),
+            wind_up: Duration::from_secs(180),
             linger: Duration::ZERO,
             body: 4 * 1024 * 1024,
             body_timeout: Duration::from_secs(30),

@@ -129,7 +129,7 @@ impl<H: ServerHandler> Guard<H> {
             stop: self.0.stop.clone(),
             tracker: self.0.running.clone(),
             timeout: self.0.limits.timeout,
-            grace: self.0.limits.grace,
+            wind_up: self.0.limits.wind_up,
             keep: visit.keep,
         };
         let work = work(Arc::clone(&self.0.handler), context);

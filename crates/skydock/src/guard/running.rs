@@ -36,13 +36,13 @@ pub(super) struct Terms {
     pub(super) stop: CancellationToken,
     pub(super) tracker: TaskTracker,
     pub(super) timeout: Duration,
-    pub(super) grace: Duration,
+    pub(super) wind_up: Duration,
     /// Lives as long as the handler is at work.
     pub(super) keep: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// A handler at work. When it is dropped before its end, the handler is told to stop and goes on in the background
-/// until it has wound up or the grace period is over: a change to somebody's account is not cut off in the middle.
+/// until it has wound up or its time for that is over: a change to somebody's account is not cut off in the middle.
 pub(super) struct Running<T: Send + 'static> {
     work: Option<Work<T>>,
     terms: Terms,
@@ -112,7 +112,7 @@ impl<T: Send + 'static> Drop for Running<T> {
             return;
         };
         let keep = self.terms.keep.take();
-        let wind_up = tokio::time::timeout(self.terms.grace, work).map(move |_| drop(keep));
+        let wind_up = tokio::time::timeout(self.terms.wind_up, work).map(move |_| drop(keep));
         self.terms.tracker.spawn_on(wind_up.in_current_span(), &runtime);
     }
 }
