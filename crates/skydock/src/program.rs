@@ -84,6 +84,11 @@ where
     }
 }
 
+/// What the name of each of our variables begins with.
+const PREFIX: &str = "SKYDOCK_";
+/// How alike two names must be to be a likely slip of the finger.
+const ALIKE: f64 = 0.8;
+
 /// A variable that nobody reads is a typing error, and its author believes that it works.
 fn unknown_variables(command: &clap::Command, names: impl Iterator<Item = OsString>) -> Faults {
     let known: Vec<_> = command
@@ -93,15 +98,19 @@ fn unknown_variables(command: &clap::Command, names: impl Iterator<Item = OsStri
         .collect();
     let mut unknown: Vec<_> = names
         .map(|name| name.to_string_lossy().into_owned())
-        .filter(|name| name.starts_with("SKYDOCK_") && !known.iter().any(|known| known == name))
+        .filter(|name| name.starts_with(PREFIX) && !known.iter().any(|known| known == name))
         .collect();
     unknown.sort_unstable();
     let mut faults = Faults::default();
     for name in unknown {
-        let near = known
-            .iter()
-            .max_by(|a, b| strsim::jaro(a, &name).total_cmp(&strsim::jaro(b, &name)));
-        let remedy = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        // all begin alike; what differs is behind
+        let word = name.strip_prefix(PREFIX).unwrap_or(&name);
+        let likeness = |known: &str| strsim::jaro_winkler(word, known.strip_prefix(PREFIX).unwrap_or(known));
+        let near = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+        let remedy = match near {
+            Some(near) if likeness(near) >= ALIKE => format!("; did you mean {near}?"),
+            _ => format!("; there are {}", known.join(", ")),
+        };
         faults.add(name, "", format!("no such variable{remedy}"));
     }
     faults
