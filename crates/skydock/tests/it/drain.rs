@@ -175,10 +175,7 @@ async fn a_router_of_ones_own_drains_too() {
         .router_until(stop.clone());
     let ended = tokio::spawn(ended);
     let client = crate::peer::Client::modern(&router);
-    let answer = tokio::spawn({
-        let client = client.clone();
-        async move { client.call("work", json!({})).await }
-    });
+    let answer = client.calling_in_background("work");
     wait(&events.began).await;
     stop.cancel();
     while client.call("echo", json!({"text": "a"})).await.status != 503 {

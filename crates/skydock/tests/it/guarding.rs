@@ -76,7 +76,7 @@ async fn a_tool_whose_caller_went_away_is_told_to_stop_and_may_wind_up() {
     for mode in [Mode::Stateless, Mode::Json] {
         let (router, events) = router(config(mode));
         for client in [Client::modern(&router), Client::legacy(&router).await] {
-            let call = tokio::spawn(async move { client.call("stop", json!({})).await });
+            let call = client.calling_in_background("stop");
             wait(&events.began).await;
             call.abort();
             wait(&events.told_to_stop).await;
@@ -90,10 +90,7 @@ async fn a_tool_whose_caller_went_away_is_told_to_stop_and_may_wind_up() {
 async fn a_session_cancels_a_tool_by_notification() {
     let (router, events) = router(config(Mode::Stateful));
     let client = Client::legacy(&router).await;
-    let call = tokio::spawn({
-        let client = client.clone();
-        async move { client.call("stop", json!({})).await }
-    });
+    let call = client.calling_in_background("stop");
     wait(&events.began).await;
     let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7}});
     assert_eq!(client.send(cancel).await.status, StatusCode::ACCEPTED);

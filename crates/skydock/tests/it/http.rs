@@ -224,10 +224,7 @@ async fn an_unused_session_ends_but_one_at_work_or_listened_to_does_not() {
         Client::legacy(&router).await,
     );
 
-    let call = tokio::spawn({
-        let working = working.clone();
-        async move { working.call("work", json!({})).await }
-    });
+    let call = working.calling_in_background("work");
     wait(&events.began).await;
     let get = listening
         .with_session(Request::get("/mcp"))
@@ -295,17 +292,7 @@ async fn a_late_answer_is_a_stream_and_a_ready_one_is_not() {
         "a ready answer is one body: {ready:?}"
     );
 
-    let client = Client::modern(&router);
-    let mut message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "work", "arguments": {}}});
-    message["params"]["_meta"] = json!({
-        "io.modelcontextprotocol/protocolVersion": client.version,
-        "io.modelcontextprotocol/clientCapabilities": {}
-    });
-    let request = client
-        .post()
-        .header("mcp-method", "tools/call")
-        .header("mcp-name", "work");
-    let request = request.body(Body::from(message.to_string())).unwrap();
+    let request = Client::modern(&router).calling("work", json!({}));
     // the head comes while the tool still works
     let response = router.oneshot(request).await.unwrap();
     assert_eq!(response.headers()["x-accel-buffering"], "no");
@@ -319,23 +306,11 @@ async fn a_client_that_takes_no_events_gets_json() {
     for mode in MODES {
         let (router, _) = router(config(mode));
         let client = Client::modern(&router);
-        let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
-            "name": "echo", "arguments": {"text": "a"}, "_meta": {
-                "io.modelcontextprotocol/protocolVersion": client.version,
-                "io.modelcontextprotocol/clientCapabilities": {}
-            }
-        }});
-        let mut request = client
-            .post()
-            .header("mcp-method", "tools/call")
-            .header("mcp-name", "echo");
+        let mut request = client.calling("echo", json!({"text": "a"}));
         request
             .headers_mut()
-            .unwrap()
             .insert("accept", "application/json".parse().unwrap());
-        let reply = client
-            .exchange(request.body(Body::from(message.to_string())).unwrap())
-            .await;
+        let reply = client.exchange(request).await;
         assert_eq!(
             reply.headers["content-type"], "application/json",
             "{mode:?} {reply:?}"
@@ -348,10 +323,7 @@ async fn a_client_that_takes_no_events_gets_json() {
 async fn an_id_is_used_once_at_a_time_in_a_session() {
     let (router, events) = router(config(Mode::Stateful));
     let client = Client::legacy(&router).await;
-    let first = tokio::spawn({
-        let client = client.clone();
-        async move { client.call("work", json!({})).await }
-    });
+    let first = client.calling_in_background("work");
     wait(&events.began).await;
     let second = client.call("echo", json!({"text": "a"})).await;
     assert_eq!(
@@ -374,10 +346,7 @@ async fn requests_at_once_are_bounded() {
         config.limits.requests = 1;
         let (router, events) = router(config);
         let client = Client::modern(&router);
-        let first = tokio::spawn({
-            let client = client.clone();
-            async move { client.call("work", json!({})).await }
-        });
+        let first = client.calling_in_background("work");
         wait(&events.began).await;
         let second = client.call("echo", json!({"text": "a"})).await;
         assert_eq!(

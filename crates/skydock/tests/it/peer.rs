@@ -5,6 +5,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use skydock::{Config, Host, Mode};
+use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
 use crate::workshop::{Events, Workshop};
@@ -125,20 +126,37 @@ impl Client {
     }
 
     pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Reply {
-        self.request("tools/call", json!({"name": tool, "arguments": arguments}))
-            .await
+        self.exchange(self.calling(tool, arguments)).await
     }
 
-    pub(crate) async fn request(&self, method: &str, mut params: Value) -> Reply {
+    /// The call of a tool that stays at work until its test lets it end.
+    pub(crate) fn calling_in_background(&self, tool: &'static str) -> JoinHandle<Reply> {
+        let client = self.clone();
+        tokio::spawn(async move { client.call(tool, json!({})).await })
+    }
+
+    /// The request that [`call`](Self::call) sends.
+    pub(crate) fn calling(&self, tool: &str, arguments: Value) -> Request<Body> {
+        self.requesting("tools/call", json!({"name": tool, "arguments": arguments}))
+    }
+
+    pub(crate) async fn request(&self, method: &str, params: Value) -> Reply {
+        self.exchange(self.requesting(method, params)).await
+    }
+
+    fn requesting(&self, method: &str, mut params: Value) -> Request<Body> {
         if self.version == MODERN {
             params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(MODERN);
             params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = self.capabilities.clone();
         }
-        self.send(json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}))
-            .await
+        self.sending(&json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}))
     }
 
     pub(crate) async fn send(&self, message: Value) -> Reply {
+        self.exchange(self.sending(&message)).await
+    }
+
+    fn sending(&self, message: &Value) -> Request<Body> {
         let mut request = self.post();
         if self.version == MODERN {
             request = request.header("mcp-method", message["method"].as_str().unwrap());
@@ -146,8 +164,7 @@ impl Client {
                 request = request.header("mcp-name", name);
             }
         }
-        self.exchange(request.body(Body::from(message.to_string())).unwrap())
-            .await
+        request.body(Body::from(message.to_string())).unwrap()
     }
 
     pub(crate) fn post(&self) -> http::request::Builder {
