@@ -137,7 +137,9 @@ impl Client {
 
     /// The request that [`call`](Self::call) sends.
     pub(crate) fn calling(&self, tool: &str, arguments: Value) -> Request<Body> {
-        self.requesting("tools/call", json!({"name": tool, "arguments": arguments}))
+        let mut params = json!({"name": tool});
+        params["arguments"] = arguments;
+        self.requesting("tools/call", params)
     }
 
     pub(crate) async fn request(&self, method: &str, params: Value) -> Reply {
