@@ -1,8 +1,11 @@
 //! What AWS refused, in the words that help the caller on.
 
-use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_lambda::{
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+};
 
-type Cause = Box<dyn std::error::Error + Send + Sync>;
+use super::cause::{Cause, chain};
 
 /// A call to AWS Lambda that did not succeed, after the SDK's own retries.
 #[derive(Debug, thiserror::Error)]
@@ -53,13 +56,13 @@ pub enum Error {
         operation: &'static str,
         /// AWS's own words.
         #[source]
-        cause: Cause,
+        cause: Box<Cause>,
     },
     /// The server's credentials are wrong or have expired.
     #[error(
         "the AWS credentials of this server are not valid, or not any more; its operator has to renew them"
     )]
-    Credentials(#[source] Cause),
+    Credentials(#[source] Box<Cause>),
     /// No answer. Whether the call took effect is not known.
     #[error("AWS Lambda in {region} gave no answer to {operation}")]
     Unreachable {
@@ -69,7 +72,28 @@ pub enum Error {
         region: String,
         /// What the SDK says.
         #[source]
-        cause: Cause,
+        cause: Box<Cause>,
+    },
+    /// An answer that is not what the API promises. Whether the call took effect is not known.
+    #[error("AWS's answer to {operation} could not be read")]
+    Unreadable {
+        /// The API's name of the call.
+        operation: &'static str,
+        /// What the SDK says.
+        #[source]
+        cause: Box<Cause>,
+    },
+    /// AWS could not start the function, so none of its code was run. AWS's text names ARNs, so it stays in the log.
+    #[error(
+        "AWS could not start the function ({code}), so its code was not run; get-function shows its state, and its \
+         owner or the operator of this server can mend its configuration"
+    )]
+    NotStarted {
+        /// AWS's error code.
+        code: String,
+        /// What the SDK says.
+        #[source]
+        cause: Box<Cause>,
     },
     /// An answer we do not know. Whether the call took effect is not known.
     #[error("AWS answered {operation} with {code}")]
@@ -80,7 +104,7 @@ pub enum Error {
         code: String,
         /// What the SDK says.
         #[source]
-        cause: Cause,
+        cause: Box<Cause>,
     },
 }
 
@@ -89,7 +113,7 @@ impl Error {
     #[must_use]
     pub fn say(&self) -> String {
         if let Some(cause) = std::error::Error::source(self) {
-            tracing::warn!(cause = ?cause, "{self}");
+            tracing::warn!(cause = chain(cause), "{self}");
         }
         self.to_string()
     }
@@ -97,7 +121,10 @@ impl Error {
     /// True if the call may have taken effect although it did not succeed.
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Unexpected { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Unreadable { .. } | Self::Unexpected { .. }
+        )
     }
 
     /// True if the same call may succeed a little later.
@@ -111,6 +138,37 @@ impl Error {
     }
 }
 
+/// Refusals of `Invoke` that come before the function's code runs (API reference, `Invoke`). What may come from the
+/// code itself (`SnapStart*` but NotReady, `EFSIOException`, `ServiceException`) is not among them.
+const BEFORE_THE_CODE: [&str; 26] = [
+    "CodeArtifactUserDeletedException",
+    "CodeArtifactUserFailedException",
+    "CodeArtifactUserPendingException",
+    "EC2AccessDeniedException",
+    "EC2UnexpectedException",
+    "EFSMountConnectivityException",
+    "EFSMountFailureException",
+    "EFSMountTimeoutException",
+    "ENILimitReachedException",
+    "ENINotReadyException",
+    "InvalidRuntimeException",
+    "InvalidSecurityGroupIDException",
+    "InvalidSubnetIDException",
+    "InvalidZipFileException",
+    "KMSAccessDeniedException",
+    "KMSDisabledException",
+    "KMSInvalidStateException",
+    "KMSNotFoundException",
+    "ModeNotSupportedException",
+    "NoPublishedVersionException",
+    "S3FilesMountConnectivityException",
+    "S3FilesMountFailureException",
+    "S3FilesMountTimeoutException",
+    "ServiceQuotaExceededException",
+    "SnapStartNotReadyException",
+    "SubnetIPAddressLimitReachedException",
+];
+
 /// What was asked, for the error's text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Call<'a> {
@@ -122,12 +180,16 @@ pub(super) struct Call<'a> {
 
 impl Call<'_> {
     /// Turns the SDK's error into ours. The code decides; AWS's text is passed on only where it is about the request.
-    pub(super) fn refused<E, R>(self, error: SdkError<E, R>) -> Error
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it is what `map_err` gives; its raw answer must not live on"
+    )]
+    pub(super) fn refused<E>(self, error: SdkError<E, HttpResponse>) -> Error
     where
-        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
+        E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let Self { operation, .. } = self;
+        let cause = Box::new(Cause::of(&error));
         let code = error.code().unwrap_or_default().to_owned();
         let message = error.message().unwrap_or("no reason given").to_owned();
         match code.as_str() {
@@ -148,27 +210,30 @@ impl Call<'_> {
             | "ValidationException"
             | "InvalidRequestContentException"
             | "RequestTooLargeException"
+            | "SerializedRequestEntityTooLargeException"
             | "UnsupportedMediaTypeException" => Error::Invalid { operation, message },
-            "AccessDeniedException" | "AccessDenied" => Error::Denied {
-                operation,
-                cause: error.into(),
-            },
+            "AccessDeniedException" | "AccessDenied" => Error::Denied { operation, cause },
             "UnrecognizedClientException"
             | "InvalidClientTokenId"
             | "InvalidSignatureException"
             | "IncompleteSignature"
             | "ExpiredToken"
             | "ExpiredTokenException"
-            | "MissingAuthenticationTokenException" => Error::Credentials(error.into()),
+            | "MissingAuthenticationTokenException" => Error::Credentials(cause),
+            code if BEFORE_THE_CODE.contains(&code) => Error::NotStarted {
+                code: code.to_owned(),
+                cause,
+            },
+            "" if cause.status.is_some() => Error::Unreadable { operation, cause },
             "" => Error::Unreachable {
                 operation,
                 region: self.region.to_owned(),
-                cause: error.into(),
+                cause,
             },
             _ => Error::Unexpected {
                 operation,
                 code,
-                cause: error.into(),
+                cause,
             },
         }
     }

@@ -1,5 +1,6 @@
 //! The AWS account the tools work on: every call to AWS Lambda is made here, through the official SDK.
 
+mod cause;
 mod change;
 mod error;
 mod invocation;
@@ -12,7 +13,9 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_lambda::{Client, config::ProvideCredentials};
 
+pub(crate) use self::cause::chain;
 pub use self::{
+    cause::Cause,
     change::Revised,
     error::Error,
     invocation::{Invocation, PAYLOAD_LIMIT},

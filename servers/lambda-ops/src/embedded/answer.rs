@@ -110,6 +110,15 @@ impl Refused {
         }
     }
 
+    pub(super) fn key_denied() -> Self {
+        Self {
+            status: 502,
+            code: "KMSAccessDeniedException",
+            message: "Lambda was unable to decrypt the environment variables because KMS access was denied"
+                .to_owned(),
+        }
+    }
+
     pub(super) fn service() -> Self {
         Self {
             status: 500,

@@ -16,6 +16,7 @@ struct Orders {
     /// What becomes of the next calls, in order; none: they pass.
     refusals: HashMap<Operation, VecDeque<Option<Refusal>>>,
     after_the_fact: HashSet<Operation>,
+    garbled: HashSet<Operation>,
     changed: HashSet<String>,
     failing: HashMap<String, String>,
     unsettled: HashSet<String>,
@@ -26,6 +27,7 @@ struct Orders {
 pub(super) enum Refusal {
     Throttled,
     Denied,
+    KeyDenied,
 }
 
 /// What becomes of an update.
@@ -50,6 +52,16 @@ impl Faults {
     /// Refuses the next `times` calls with `AccessDeniedException`.
     pub fn deny(&self, operation: Operation, times: usize) {
         self.order(operation, Some(Refusal::Denied), times);
+    }
+
+    /// Refuses the next `times` calls with `KMSAccessDeniedException`, as AWS does if it cannot decrypt the environment.
+    pub fn deny_the_key(&self, operation: Operation, times: usize) {
+        self.order(operation, Some(Refusal::KeyDenied), times);
+    }
+
+    /// Carries the next call out, but cuts the answer off before its end.
+    pub fn garble_the_answer(&self, operation: Operation) {
+        self.orders().garbled.insert(operation);
     }
 
     /// Carries the next call out, but answers it with a 500: the caller cannot know.
@@ -88,6 +100,10 @@ impl Faults {
 
     pub(super) fn loses_the_answer(&self, operation: Operation) -> bool {
         self.orders().after_the_fact.remove(&operation)
+    }
+
+    pub(super) fn garbles_the_answer(&self, operation: Operation) -> bool {
+        self.orders().garbled.remove(&operation)
     }
 
     pub(super) fn changes(&self, function: &str) -> bool {

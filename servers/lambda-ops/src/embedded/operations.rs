@@ -30,9 +30,13 @@ pub(super) fn answer(embedded: &Embedded, request: &Request) -> Answer {
     match embedded.faults().refusal(target.operation) {
         Some(Refusal::Throttled) => return Refused::throttled().into(),
         Some(Refusal::Denied) => return Refused::denied(&format!("{:?}", target.operation)).into(),
+        Some(Refusal::KeyDenied) => return Refused::key_denied().into(),
         None => {}
     }
-    let answered = carry_out(embedded, &mut state, &target, request).unwrap_or_else(Answer::from);
+    let mut answered = carry_out(embedded, &mut state, &target, request).unwrap_or_else(Answer::from);
+    if embedded.faults().garbles_the_answer(target.operation) {
+        answered.body.pop();
+    }
     if embedded.faults().loses_the_answer(target.operation) {
         Refused::service().into()
     } else {

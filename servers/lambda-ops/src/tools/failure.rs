@@ -57,10 +57,14 @@ impl Failure {
     fn tell(self) -> String {
         if self.is_ours() {
             let id = format!("{:016x}", rand::random::<u64>());
-            tracing::error!(id, cause = ?self, "a tool call failed");
-            return format!(
-                "{self}; try again, and if it stays so give the operator of this server the id {id}"
-            );
+            // displayed, not debugged: causes may hold what AWS answered
+            tracing::error!(id, cause = account::chain(&self), "a tool call failed");
+            let remedy = match self {
+                Self::MayHaveRun(_) => "do not repeat it; look at its effects, or ask the user, and",
+                Self::Aborted(_) => "look with get-function before you try again, and if it stays so",
+                _ => "try again, and if it stays so",
+            };
+            return format!("{self}; {remedy} give the operator of this server the id {id}");
         }
         match self {
             Self::Account(error) | Self::Upgrade(upgrade::Refusal::Account(error)) => error.say(),

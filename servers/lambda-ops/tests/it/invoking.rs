@@ -102,13 +102,29 @@ async fn a_run_whose_answer_is_lost_is_not_repeated() {
     account.faults().lose_the_answer(Operation::Invoke);
     let client = Client::of(server(&account)).await;
     let text = client.refusal("invoke-function", run("orders-api", "{}")).await;
-    let told = "AWS answered Invoke with ServiceException; the function may have run all the same; try again";
+    let told = "AWS answered Invoke with ServiceException; the function may have run all the same; \
+                do not repeat it; look at its effects, or ask the user";
     assert!(text.starts_with(told) && text.contains("the id "), "{text}");
     assert_eq!(
         account.calls(),
         [Operation::Invoke],
         "the function may have run: once is enough"
     );
+}
+
+#[tokio::test]
+async fn a_run_that_aws_could_not_start_is_not_said_to_have_run() {
+    let account = account();
+    account.faults().deny_the_key(Operation::Invoke, 1);
+    let client = Client::of(server(&account)).await;
+    let text = client.refusal("invoke-function", run("orders-api", "{}")).await;
+    assert!(
+        text.starts_with(
+            "AWS could not start the function (KMSAccessDeniedException), so its code was not run"
+        ),
+        "{text}"
+    );
+    assert!(!text.contains("may have run"), "{text}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! `get-function`: everything that may be known, and nothing that is secret.
 
-use lambda_ops::embedded::Operation;
+use lambda_ops::{account::FunctionName, embedded::Operation};
 use serde_json::json;
 
 use super::listing::{all, names};
@@ -125,4 +125,30 @@ async fn throttling_is_waited_out_and_what_is_left_is_told() {
         text.contains("refusing GetFunctionConfiguration at this rate"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_is_told_without_what_stands_in_it() {
+    let account = account();
+    for _ in 0..2 {
+        account
+            .faults()
+            .garble_the_answer(Operation::GetFunctionConfiguration);
+        let name = FunctionName::parse("orders-api").expect("a name");
+        let error = account
+            .account()
+            .configuration(&name)
+            .await
+            .expect_err("it is garbled");
+        assert_eq!(
+            error.to_string(),
+            "AWS's answer to GetFunctionConfiguration could not be read"
+        );
+        let cause = std::error::Error::source(&error).expect("a cause").to_string();
+        assert!(cause.contains("HTTP status 200"), "{cause}");
+        let everything = format!("{error:?} {cause}");
+        for secret in account.secrets() {
+            assert!(!everything.contains(&secret), "{everything}");
+        }
+    }
 }
