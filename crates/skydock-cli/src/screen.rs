@@ -1,6 +1,6 @@
 //! What the terminal is like: its width, its colours, and where to say what goes on.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 
@@ -20,7 +20,7 @@ pub(crate) const BAD: Style = AnsiColor::Red.on_default();
 
 /// How many columns fit: the terminal's, or 80 in a pipe.
 pub(crate) fn width() -> u16 {
-    if !std::io::stdout().is_terminal() {
+    if !io::stdout().is_terminal() {
         return PIPE_WIDTH;
     }
     terminal_size::terminal_size().map_or(PIPE_WIDTH, |(width, _)| width.0.max(40))
@@ -33,24 +33,42 @@ pub(crate) fn can_move() -> bool {
 
 /// Whether somebody can be asked: the questions go to stderr, the answers come from stdin.
 pub(crate) fn is_interactive() -> bool {
-    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Where answers go. On a terminal, servers cannot do more there than colour their words.
-pub(crate) fn out() -> Box<dyn Write + Send> {
-    tamed(anstream::stdout(), std::io::stdout().is_terminal())
+/// Where answers go. Servers cannot do more there than colour their words, in a pipe neither: a terminal may be behind it.
+pub(crate) fn out() -> impl Write + Send {
+    Outlet(Tame::new(anstream::stdout()))
 }
 
 /// Where everything else goes, in the same way.
-pub(crate) fn aside() -> Box<dyn Write + Send> {
-    tamed(anstream::stderr(), std::io::stderr().is_terminal())
+pub(crate) fn aside() -> impl Write + Send {
+    Tame::new(anstream::stderr())
 }
 
-fn tamed(stream: impl Write + Send + 'static, terminal: bool) -> Box<dyn Write + Send> {
-    if terminal {
-        Box::new(Tame::new(stream))
+/// The reader of our output had enough, as `head` has.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads the output any more")]
+pub(crate) struct ClosedOutput;
+
+/// Our output: it tells a reader that went away from any other pipe that broke.
+struct Outlet<W>(W);
+
+impl<W: Write> Write for Outlet<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(name_closed)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(name_closed)
+    }
+}
+
+fn name_closed(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        io::Error::new(io::ErrorKind::BrokenPipe, ClosedOutput)
     } else {
-        Box::new(stream)
+        error
     }
 }
 

@@ -21,6 +21,8 @@ enum State {
     Escape,
     /// After ESC `[`: a colour ends in `m`.
     Sequence,
+    /// After a carriage return: with a line feed it ends a line, alone it goes back over what is written.
+    Return,
     /// After the first byte of U+0080 to U+00BF, of which the first half are controls.
     Latin,
 }
@@ -37,9 +39,16 @@ impl<W: Write> Tame<W> {
     }
 
     fn take(&mut self, byte: u8, tamed: &mut Vec<u8>) {
+        if self.state == State::Return {
+            self.state = State::Text;
+            if byte == b'\n' {
+                tamed.push(b'\r');
+            }
+        }
         match (self.state, byte) {
             (_, ESCAPE) => self.hold(byte, State::Escape),
             (State::Text, 0xc2) => self.hold(byte, State::Latin),
+            (State::Text, b'\r') => self.state = State::Return,
             (State::Text, b'\n' | b'\t' | b' '..=b'~' | 0x80..) => tamed.push(byte),
             (State::Text, _) => {}
             (State::Escape, b'[') => {
@@ -53,7 +62,7 @@ impl<W: Write> Tame<W> {
                 self.state = State::Text;
             }
             // what follows an unknown beginning stands there as text, for everybody to see
-            (State::Escape | State::Sequence | State::Latin, _) => {
+            (_, _) => {
                 self.held.clear();
                 self.state = State::Text;
             }
@@ -102,6 +111,7 @@ mod tests {
     #[test]
     fn what_moves_the_cursor_or_reaches_the_window_does_not() {
         assert_eq!(tamed(&["ok\r\u{1b}[2K\u{1b}[1Alie\u{8}\u{7}"]), "oklie");
+        assert_eq!(tamed(&["a\r\nb\r", "\nc\rd"]), "a\r\nb\r\ncd");
         assert_eq!(tamed(&["\u{1b}]0;title\u{7}"]), "0;title");
         assert_eq!(tamed(&["\u{9b}2J", "\u{7f}"]), "2J");
         assert_eq!(tamed(&["\u{1b}[31\u{1b}[2Jx"]), "x");

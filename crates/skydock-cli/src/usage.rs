@@ -2,7 +2,7 @@
 
 use std::{fmt, io, process::ExitCode};
 
-use crate::client;
+use crate::{client, screen};
 
 /// What was asked for cannot be done as it was asked: every fault, with its remedy.
 #[derive(Debug)]
@@ -38,10 +38,10 @@ impl std::error::Error for Usage {}
 /// Says on stderr what went wrong and gives the exit code: 1 failed while running, 2 usage or environment wrong.
 #[must_use]
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    if error.chain().any(is_closed_pipe) {
+    if error.chain().any(is_closed_output) {
         return ExitCode::SUCCESS;
     }
-    crate::screen::fault(&client::tell(error.as_ref()));
+    screen::fault(&client::tell(error.as_ref()));
     let usage = error.is::<Usage>()
         || error
             .downcast_ref::<client::Error>()
@@ -54,10 +54,11 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 /// The reader of our output had enough (`skydock call … | head`): that is no fault.
-fn is_closed_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
+fn is_closed_output(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause
         .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+        .and_then(io::Error::get_ref)
+        .is_some_and(|inner| inner.is::<screen::ClosedOutput>())
 }
 
 #[cfg(test)]

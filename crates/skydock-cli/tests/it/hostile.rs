@@ -1,0 +1,47 @@
+//! `skydock call` at servers that break off, or try to command the terminal.
+
+use crate::program::{command, skydock, stdio};
+
+/// A server for `sh`: it answers the handshake of 2025-11-25 and `tools/list`, and goes on with `then`.
+fn script(capabilities: &str, then: &str) -> String {
+    format!(
+        r#"sh -c '
+answer() {{ printf "{{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":%s}}\n" "$1" "$2"; }}
+read -r _
+answer 0 "{{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{capabilities},\"serverInfo\":{{\"name\":\"sh\",\"version\":\"1\"}}}}"
+read -r _
+{then}'"#,
+        capabilities = capabilities.replace('"', "\\\""),
+    )
+}
+
+const TOOLS: &str = r#"{\"tools\":[{\"name\":\"t\",\"inputSchema\":{\"type\":\"object\"}}]}"#;
+
+#[tokio::test]
+async fn a_server_that_stops_reading_is_a_fault_and_not_a_reader_that_had_enough() {
+    let then = format!("read -r _; exec 0<&-; answer 1 \"{TOOLS}\"; sleep 3");
+    let target = script(r#"{"tools":{}}"#, &then);
+    let ran = skydock(&["call", "--era", "2025-11-25", &target, "t"])
+        .await
+        .ended(1);
+    assert!(ran.stderr.contains("the request was not answered"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_reader_that_had_enough_is_no_fault() {
+    let mut child = command(&["call", &stdio(), "say", "text=hi"]).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().await.unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[tokio::test]
+async fn a_server_cannot_command_the_terminal_behind_a_pipe() {
+    let hostile = "text=\u{1b}[2K\u{1b}]0;gone\u{7}\u{1b}[31mred";
+    let output = command(&["call", &stdio(), "say", hostile])
+        .env("CLICOLOR_FORCE", "1")
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "0;gone\u{1b}[31mred\n");
+}
