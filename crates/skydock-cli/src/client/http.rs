@@ -1,8 +1,18 @@
 //! The HTTP client under the connection: it sends headers and tokens to the server that was named, and to no other.
 
+use std::{collections::HashMap, sync::Arc};
+
 use reqwest::{
-    Client, StatusCode,
+    StatusCode,
+    header::{HeaderName, HeaderValue},
     redirect::{Attempt, Policy},
+};
+use rmcp::{
+    model::{ClientJsonRpcMessage, JsonRpcError, JsonRpcMessage},
+    transport::{
+        common::client_side_sse::BoxedSseResponse,
+        streamable_http_client::{StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse},
+    },
 };
 
 use super::error::Error;
@@ -13,7 +23,7 @@ const HOPS: usize = 10;
 /// As rmcp's own: follows 307 and 308 on the same origin only, because other redirects lose the body of a POST, and
 /// another host must not get the headers.
 pub(super) fn client() -> Result<Client, Error> {
-    Client::builder()
+    reqwest::Client::builder()
         // an idle connection whose last body was not read to its end costs a delayed ACK (40 ms) on Linux
         .pool_max_idle_per_host(0)
         .redirect(Policy::custom(|attempt| {
@@ -24,6 +34,7 @@ pub(super) fn client() -> Result<Client, Error> {
             }
         }))
         .build()
+        .map(Client)
         .map_err(|error| Error::Http(Box::new(error)))
 }
 
@@ -37,4 +48,91 @@ fn may_follow(attempt: &Attempt<'_>) -> bool {
         .last()
         .is_some_and(|from| from.origin() == attempt.url().origin());
     keeps_the_body && same_origin && attempt.previous().len() <= HOPS
+}
+
+/// reqwest's client, but an error that names no request is the failure of the request that it answers.
+///
+/// Servers answer so when they did not read the request (413, 503, 408); rmcp finds nobody who waits for such an answer
+/// and drops it, and the request would wait for ever.
+#[derive(Debug, Clone)]
+pub(super) struct Client(reqwest::Client);
+
+type Headers = HashMap<HeaderName, HeaderValue>;
+type Failure = StreamableHttpError<reqwest::Error>;
+
+impl StreamableHttpClient for Client {
+    type Error = reqwest::Error;
+
+    async fn post_message(
+        &self,
+        uri: Arc<str>,
+        message: ClientJsonRpcMessage,
+        session: Option<Arc<str>>,
+        token: Option<String>,
+        headers: Headers,
+    ) -> Result<StreamableHttpPostResponse, Failure> {
+        let answer = self.0.post_message(uri, message, session, token, headers).await?;
+        attribute(answer)
+    }
+
+    async fn post_message_with_max_sse_event_size(
+        &self,
+        uri: Arc<str>,
+        message: ClientJsonRpcMessage,
+        session: Option<Arc<str>>,
+        token: Option<String>,
+        headers: Headers,
+        limit: usize,
+    ) -> Result<StreamableHttpPostResponse, Failure> {
+        let answer = self
+            .0
+            .post_message_with_max_sse_event_size(uri, message, session, token, headers, limit)
+            .await?;
+        attribute(answer)
+    }
+
+    async fn delete_session(
+        &self,
+        uri: Arc<str>,
+        session: Arc<str>,
+        token: Option<String>,
+        headers: Headers,
+    ) -> Result<(), Failure> {
+        self.0.delete_session(uri, session, token, headers).await
+    }
+
+    async fn get_stream(
+        &self,
+        uri: Arc<str>,
+        session: Option<Arc<str>>,
+        last_event: Option<String>,
+        token: Option<String>,
+        headers: Headers,
+    ) -> Result<BoxedSseResponse, Failure> {
+        self.0.get_stream(uri, session, last_event, token, headers).await
+    }
+
+    async fn get_stream_with_max_sse_event_size(
+        &self,
+        uri: Arc<str>,
+        session: Option<Arc<str>>,
+        last_event: Option<String>,
+        token: Option<String>,
+        headers: Headers,
+        limit: usize,
+    ) -> Result<BoxedSseResponse, Failure> {
+        self.0
+            .get_stream_with_max_sse_event_size(uri, session, last_event, token, headers, limit)
+            .await
+    }
+}
+
+fn attribute(answer: StreamableHttpPostResponse) -> Result<StreamableHttpPostResponse, Failure> {
+    match answer {
+        StreamableHttpPostResponse::Json(JsonRpcMessage::Error(JsonRpcError { id: None, error, .. }), _) => {
+            let text = format!("{} (error {})", error.message, error.code.0);
+            Err(StreamableHttpError::UnexpectedServerResponse(text.into()))
+        }
+        answer => Ok(answer),
+    }
 }

@@ -17,6 +17,7 @@ use rmcp::{
 
 use super::{
     error::{Error, chain},
+    http::Client,
     user::Browser,
 };
 
@@ -72,13 +73,13 @@ pub(super) struct Login {
     endpoint: Url,
     registration: Registration,
     browser: Arc<dyn Browser>,
-    http: AuthClient<reqwest::Client>,
+    http: AuthClient<Client>,
 }
 
 impl Login {
     pub(super) async fn new(
         endpoint: Url,
-        http: reqwest::Client,
+        http: Client,
         registration: Registration,
         browser: Arc<dyn Browser>,
     ) -> Result<Self, Error> {
@@ -92,7 +93,7 @@ impl Login {
     }
 
     /// The HTTP client that sends the token.
-    pub(super) fn http(&self) -> AuthClient<reqwest::Client> {
+    pub(super) fn http(&self) -> AuthClient<Client> {
         self.http.clone()
     }
 

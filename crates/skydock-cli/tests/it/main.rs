@@ -4,7 +4,9 @@
 mod call;
 mod config;
 mod demo;
+mod hostile;
 mod login;
 mod program;
+mod refusal;
 mod server;
 mod terminal;
