@@ -39,10 +39,13 @@ impl HttpClient for Connector {
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let answered = read(&request)
-            .and_then(|request| respond(operations::answer(&self.0, &request)))
-            .map_err(ConnectorError::user);
-        HttpConnectorFuture::ready(answered)
+        let answered = read(&request).map(|request| operations::answer(&self.0, &request));
+        match answered.transpose() {
+            Some(answered) => {
+                HttpConnectorFuture::ready(answered.and_then(respond).map_err(ConnectorError::user))
+            }
+            None => HttpConnectorFuture::new(std::future::pending()),
+        }
     }
 }
 

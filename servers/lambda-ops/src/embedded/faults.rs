@@ -17,6 +17,8 @@ struct Orders {
     refusals: HashMap<Operation, VecDeque<Option<Refusal>>>,
     after_the_fact: HashSet<Operation>,
     garbled: HashSet<Operation>,
+    unanswered: HashSet<Operation>,
+    behind: HashMap<String, usize>,
     changed: HashSet<String>,
     failing: HashMap<String, String>,
     unsettled: HashSet<String>,
@@ -28,6 +30,7 @@ pub(super) enum Refusal {
     Throttled,
     Denied,
     KeyDenied,
+    Broken,
 }
 
 /// What becomes of an update.
@@ -57,6 +60,21 @@ impl Faults {
     /// Refuses the next `times` calls with `KMSAccessDeniedException`, as AWS does if it cannot decrypt the environment.
     pub fn deny_the_key(&self, operation: Operation, times: usize) {
         self.order(operation, Some(Refusal::KeyDenied), times);
+    }
+
+    /// Answers the next `times` calls with a 500 without carrying them out: the caller cannot know.
+    pub fn break_down(&self, operation: Operation, times: usize) {
+        self.order(operation, Some(Refusal::Broken), times);
+    }
+
+    /// Leaves the next call without an answer for ever.
+    pub fn never_answer(&self, operation: Operation) {
+        self.orders().unanswered.insert(operation);
+    }
+
+    /// Shows the function as it was before its next update for `reads` more reads of its configuration.
+    pub fn show_the_past(&self, function: &str, reads: usize) {
+        self.orders().behind.insert(function.to_owned(), reads);
     }
 
     /// Carries the next call out, but cuts the answer off before its end.
@@ -104,6 +122,14 @@ impl Faults {
 
     pub(super) fn garbles_the_answer(&self, operation: Operation) -> bool {
         self.orders().garbled.remove(&operation)
+    }
+
+    pub(super) fn leaves_unanswered(&self, operation: Operation) -> bool {
+        self.orders().unanswered.remove(&operation)
+    }
+
+    pub(super) fn reads_behind(&self, function: &str) -> usize {
+        self.orders().behind.remove(function).unwrap_or_default()
     }
 
     pub(super) fn changes(&self, function: &str) -> bool {

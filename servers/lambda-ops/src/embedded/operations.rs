@@ -20,17 +20,22 @@ use crate::runtimes::{Phase, Table, language};
 
 type Answered = Result<Answer, Refused>;
 
-/// Answers a request, with the faults that are due.
-pub(super) fn answer(embedded: &Embedded, request: &Request) -> Answer {
+/// Answers a request, with the faults that are due; none if it is never answered.
+pub(super) fn answer(embedded: &Embedded, request: &Request) -> Option<Answer> {
     let Some(target) = Target::of(&request.method, &request.path) else {
-        return Refused::not_offered(&request.method, &format!("/{}", request.path.join("/"))).into();
+        let path = format!("/{}", request.path.join("/"));
+        return Some(Refused::not_offered(&request.method, &path).into());
     };
     let mut state = embedded.state();
     state.calls.push(target.operation);
+    if embedded.faults().leaves_unanswered(target.operation) {
+        return None;
+    }
     match embedded.faults().refusal(target.operation) {
-        Some(Refusal::Throttled) => return Refused::throttled().into(),
-        Some(Refusal::Denied) => return Refused::denied(&format!("{:?}", target.operation)).into(),
-        Some(Refusal::KeyDenied) => return Refused::key_denied().into(),
+        Some(Refusal::Throttled) => return Some(Refused::throttled().into()),
+        Some(Refusal::Denied) => return Some(Refused::denied(&format!("{:?}", target.operation)).into()),
+        Some(Refusal::KeyDenied) => return Some(Refused::key_denied().into()),
+        Some(Refusal::Broken) => return Some(Refused::service().into()),
         None => {}
     }
     let mut answered = carry_out(embedded, &mut state, &target, request).unwrap_or_else(Answer::from);
@@ -38,10 +43,9 @@ pub(super) fn answer(embedded: &Embedded, request: &Request) -> Answer {
         answered.body.pop();
     }
     if embedded.faults().loses_the_answer(target.operation) {
-        Refused::service().into()
-    } else {
-        answered
+        answered = Refused::service().into();
     }
+    Some(answered)
 }
 
 fn carry_out(embedded: &Embedded, state: &mut State, target: &Target<'_>, request: &Request) -> Answered {
@@ -157,6 +161,12 @@ fn settings(state: &State) -> Answer {
 }
 
 fn get_configuration(state: &mut State, at: &Resource) -> Answered {
+    if let Some((past, reads)) = state.past.get_mut(&at.name)
+        && *reads > 0
+    {
+        *reads -= 1;
+        return Ok(Answer::ok(past));
+    }
     found(state, at)?.read();
     let (function, version) = revisions::version(state, at)?;
     Ok(Answer::ok(&function.configuration(&version)))
@@ -274,6 +284,7 @@ fn update(embedded: &Embedded, state: &mut State, at: &Resource, request: &Reque
         return Err(Refused::outdated());
     }
     let before = function.runtime_in_force().map(str::to_owned);
+    let past = function.configuration("$LATEST");
     if let Some(runtime) = text(&body, "Runtime") {
         if function.runtime.is_none() {
             return Err(Refused::invalid(
@@ -307,7 +318,10 @@ fn update(embedded: &Embedded, state: &mut State, at: &Resource, request: &Reque
             fate,
         }
     };
-    Ok(Answer::ok(&function.configuration("$LATEST")))
+    let answer = Answer::ok(&function.configuration("$LATEST"));
+    let behind = embedded.faults().reads_behind(&at.name);
+    state.past.insert(at.name.clone(), (past, behind));
+    Ok(answer)
 }
 
 fn tag(state: &mut State, at: &Resource, request: &Request) -> Answered {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 use super::{ACCOUNT_ID, Pace, REGION, function::Function, operation::Operation};
 
@@ -12,6 +13,8 @@ pub(super) struct State {
     pub(super) functions: BTreeMap<String, Function>,
     pub(super) pace: Pace,
     pub(super) calls: Vec<Operation>,
+    /// Functions before their last update, and how many more reads shall show them so.
+    pub(super) past: BTreeMap<String, (Value, usize)>,
     serial: u64,
 }
 
@@ -25,6 +28,7 @@ impl State {
             functions,
             pace,
             calls: Vec::new(),
+            past: BTreeMap::new(),
             serial: 0,
         }
     }

@@ -75,6 +75,11 @@ pub fn language(id: &str) -> &str {
     id.get(..end).unwrap_or(id)
 }
 
+/// True if AWS's page or the SDK has the runtime: the SDK knows some that are announced but not on the page yet.
+pub(crate) fn is_known(table: &Table, id: &str) -> bool {
+    table.find(id).is_some() || aws_sdk_lambda::types::Runtime::values().contains(&id)
+}
+
 /// Where a [`Table`] comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {

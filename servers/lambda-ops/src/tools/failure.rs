@@ -48,7 +48,10 @@ impl Failure {
         let ours = |error: &account::Error| error.is_ambiguous();
         match self {
             Self::Account(error) | Self::Upgrade(upgrade::Refusal::Account(error)) => ours(error),
-            Self::MayHaveRun(_) | Self::Aborted(_) | Self::Unwritable(_) => true,
+            Self::MayHaveRun(_)
+            | Self::Upgrade(upgrade::Refusal::Open(_))
+            | Self::Aborted(_)
+            | Self::Unwritable(_) => true,
             _ => false,
         }
     }
@@ -61,6 +64,7 @@ impl Failure {
             tracing::error!(id, cause = account::chain(&self), "a tool call failed");
             let remedy = match self {
                 Self::MayHaveRun(_) => "do not repeat it; look at its effects, or ask the user, and",
+                Self::Upgrade(upgrade::Refusal::Open(_)) => "if it stays unclear",
                 Self::Aborted(_) => "look with get-function before you try again, and if it stays so",
                 _ => "try again, and if it stays so",
             };

@@ -1,21 +1,30 @@
 //! The procedure that changes a function's runtime: check, update, wait, test, and put back what does not work.
 
+mod check;
 mod put_back;
+mod refusal;
 mod report;
+mod send;
 mod settle;
 
 use jiff::civil::Date;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::{sync::mpsc::UnboundedSender, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::{report::Record, settle::Settled};
+use self::{
+    check::check,
+    report::Record,
+    send::Sent,
+    settle::{Looks, Settled},
+};
 pub use self::{
+    refusal::Refusal,
     report::{Outcome, Phase, Report, State, Step},
-    settle::Patience,
+    settle::{Pace, Patience},
 };
 use crate::{
-    account::{self, Account, Configuration, FunctionName, UpdateState},
-    runtimes::{self, Table},
+    account::{Account, Configuration, FunctionName},
+    runtimes::Table,
 };
 
 /// What is asked for.
@@ -46,54 +55,6 @@ pub struct Surroundings {
     pub progress: UnboundedSender<String>,
 }
 
-/// Why nothing was changed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// A container image brings its runtime along.
-    #[error(
-        "{0:?} is a container image, which has no runtime to update; rebuild the image on a newer base image"
-    )]
-    Image(String),
-    /// Neither AWS's page nor the SDK knows the runtime.
-    #[error("there is no runtime {wanted:?}; get-runtime-info has them, among them {}", .known.join(", "))]
-    UnknownRuntime {
-        /// What was asked for.
-        wanted: String,
-        /// Runtimes in force of the same language, or of the function's.
-        known: Vec<String>,
-    },
-    /// AWS does not accept updates to the runtime any more.
-    #[error(
-        "AWS accepts no updates to {wanted} since {since}; choose a supported runtime (get-runtime-info)"
-    )]
-    Blocked {
-        /// What was asked for.
-        wanted: String,
-        /// The day it was blocked.
-        since: Date,
-    },
-    /// The new runtime may fail, and then there is no way back.
-    #[error(
-        "AWS accepts no updates to {from} since {since}, so the old runtime could not be put back if the new one \
-         fails; ask the user, and only if they agree call again with acceptNoRollback: true"
-    )]
-    NoWayBack {
-        /// The runtime it has.
-        from: String,
-        /// The day it was blocked.
-        since: Date,
-    },
-    /// An update is under way already.
-    #[error(
-        "another update of {0:?} is in progress; wait until get-function shows lastUpdateStatus Successful"
-    )]
-    Busy(String),
-    /// AWS says no.
-    #[error(transparent)]
-    Account(#[from] account::Error),
-}
-
 /// Changes the runtime, and puts the old one back if the new one does not work.
 ///
 /// From the update on there is always a [`Report`]: failures, the end of patience and cancellation lead to the old
@@ -114,17 +75,20 @@ pub async fn run(
         ..
     } = request;
     let before = account.configuration(function).await?;
-    let from = check(&before, table, request, surroundings.today)?;
+    let check::Verdict { from, notes } = check(&before, table, request, surroundings.today)?;
     let mut record = Record::new(&before.name, &from, to, surroundings.progress.clone());
     if from == *to {
         record.note(Phase::Check, State::Done, format!("it is on {to} already"));
+        if request.test_event.is_some() {
+            let detail =
+                "nothing was changed, so the function was not run; invoke-function runs it".to_owned();
+            record.note(Phase::Test, State::Skipped, detail);
+        }
         return Ok(record.close(Outcome::Unchanged, before.revision_id));
     }
-    record.note(
-        Phase::Check,
-        State::Done,
-        format!("a zip function on {from}, no update in progress"),
-    );
+    let checked = format!("a zip function on {from}, no update in progress");
+    let told: Vec<String> = std::iter::once(checked).chain(notes).collect();
+    record.note(Phase::Check, State::Done, told.join("; "));
     if surroundings.cancelled.is_cancelled() {
         record.note(
             Phase::Update,
@@ -133,7 +97,14 @@ pub async fn run(
         );
         return Ok(record.close(Outcome::Unchanged, before.revision_id));
     }
-    let sent = update(account, function, &before, to, &mut record).await?;
+    let sent = send::update(
+        account,
+        function,
+        &before,
+        surroundings.patience.lost,
+        &mut record,
+    )
+    .await?;
     let works = match sent {
         Sent::Surely => settle_and_test(account, request, surroundings, &mut record).await,
         Sent::Perhaps => None,
@@ -141,110 +112,6 @@ pub async fn run(
     match works {
         Some(after) => Ok(record.close(Outcome::Updated, after.revision_id)),
         None => Ok(put_back::run(account, function, surroundings, record).await),
-    }
-}
-
-/// The runtime the function has, if it may be changed to the one asked for.
-fn check(before: &Configuration, table: &Table, request: &Request, today: Date) -> Result<String, Refusal> {
-    let Some(from) = before.runtime.clone().filter(|_| before.package_type == "Zip") else {
-        return Err(Refusal::Image(before.name.clone()));
-    };
-    let to = &request.runtime;
-    let blocked = |id: &str| {
-        let since = table.find(id)?.block_function_update_date?;
-        (since <= today).then_some(since)
-    };
-    if !is_known(table, to) {
-        return Err(Refusal::UnknownRuntime {
-            wanted: to.clone(),
-            known: similar(table, to, &from, today),
-        });
-    }
-    if from == *to {
-        return Ok(from);
-    }
-    if let Some(since) = blocked(to) {
-        return Err(Refusal::Blocked {
-            wanted: to.clone(),
-            since,
-        });
-    }
-    if before.last_update == UpdateState::InProgress {
-        return Err(Refusal::Busy(before.name.clone()));
-    }
-    match blocked(&from) {
-        Some(since) if !request.accept_no_rollback => Err(Refusal::NoWayBack { from, since }),
-        _ => Ok(from),
-    }
-}
-
-/// The SDK knows runtimes that AWS has announced but not put on its page yet.
-fn is_known(table: &Table, id: &str) -> bool {
-    table.find(id).is_some() || aws_sdk_lambda::types::Runtime::values().contains(&id)
-}
-
-fn similar(table: &Table, wanted: &str, from: &str, today: Date) -> Vec<String> {
-    let of = |language: &str| -> Vec<String> {
-        let same = |r: &&runtimes::Runtime| {
-            runtimes::language(&r.id) == language && r.phase(today) == runtimes::Phase::Supported
-        };
-        table
-            .runtimes
-            .iter()
-            .filter(same)
-            .map(|runtime| runtime.id.clone())
-            .collect()
-    };
-    let wanted = of(runtimes::language(wanted));
-    if wanted.is_empty() {
-        of(runtimes::language(from))
-    } else {
-        wanted
-    }
-}
-
-/// Whether AWS has the update.
-enum Sent {
-    Surely,
-    Perhaps,
-}
-
-/// Sends the update. An answer that leaves open whether it took effect is settled by looking.
-async fn update(
-    account: &Account,
-    function: &FunctionName,
-    before: &Configuration,
-    to: &str,
-    record: &mut Record,
-) -> Result<Sent, Refusal> {
-    let sent = account
-        .set_runtime(function, to, before.revision_id.as_deref())
-        .await;
-    let Err(error) = sent else {
-        record.note(Phase::Update, State::Done, format!("AWS accepted {to}"));
-        return Ok(Sent::Surely);
-    };
-    if !error.is_ambiguous() {
-        return Err(error.into());
-    }
-    match account.configuration(function).await {
-        Ok(now) if now.runtime.as_deref() == Some(to) => {
-            record.note(
-                Phase::Update,
-                State::Done,
-                format!("{}, but the function shows {to}", error.say()),
-            );
-            Ok(Sent::Surely)
-        }
-        Ok(_) => Err(error.into()),
-        Err(blind) => {
-            record.note(
-                Phase::Update,
-                State::Failed,
-                format!("{}, and then {}", error.say(), blind.say()),
-            );
-            Ok(Sent::Perhaps)
-        }
     }
 }
 
@@ -258,7 +125,14 @@ async fn settle_and_test(
     let Surroundings {
         patience, cancelled, ..
     } = surroundings;
-    let settled = settle::wait(account, &request.function, patience.update, cancelled, record).await;
+    let settled = settle::wait(
+        account,
+        &request.function,
+        Looks::new(patience.update),
+        cancelled,
+        record,
+    )
+    .await;
     let after = match settled {
         Settled::InForce(after) if after.runtime.as_deref() == Some(&*record.to) => after,
         Settled::InForce(after) => {
@@ -287,7 +161,10 @@ async fn settle_and_test(
     let verdict = tokio::select! {
         biased;
         () = cancelled.cancelled() => Err("cancelled while the test was running".to_owned()),
-        verdict = test(account, &request.function, event) => verdict,
+        verdict = timeout(patience.test, test(account, &request.function, event)) => {
+            let limit = patience.test.as_secs_f32();
+            verdict.unwrap_or_else(|_| Err(format!("test failed: no answer within {limit} s; the function may still be running")))
+        }
     };
     match verdict {
         Ok(detail) => {

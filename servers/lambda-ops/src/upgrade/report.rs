@@ -79,6 +79,10 @@ pub(super) struct Record {
     pub(super) function: String,
     pub(super) from: String,
     pub(super) to: String,
+    /// The revision the function was at before the update, once AWS has moved it: who still sees this sees the past.
+    past: Option<String>,
+    /// Between the update and the end of the record.
+    changing: bool,
     steps: Vec<Step>,
     progress: UnboundedSender<String>,
 }
@@ -90,9 +94,40 @@ impl Record {
             function,
             from,
             to,
+            past: None,
+            changing: false,
             steps: Vec::new(),
             progress,
         }
+    }
+
+    /// From here on the function may be changed, and the record must be closed.
+    pub(super) fn begin(&mut self) {
+        self.changing = true;
+    }
+
+    /// The change was refused for certain.
+    pub(super) fn nothing_happened(&mut self) {
+        self.changing = false;
+    }
+
+    /// An update moved the function from the revision `before` to `after`. (Some stand-ins for AWS move nothing.)
+    pub(super) fn left(&mut self, before: Option<&str>, after: Option<&str>) {
+        self.past = before
+            .filter(|_| after.is_some() && after != before)
+            .map(str::to_owned);
+    }
+
+    /// True if what was read is older than the update.
+    pub(super) fn is_past(&self, revision: Option<&str>) -> bool {
+        self.past.is_some() && self.past.as_deref() == revision
+    }
+
+    /// True if AWS is known to have taken the update.
+    pub(super) fn was_accepted(&self) -> bool {
+        self.steps
+            .iter()
+            .any(|step| step.phase == Phase::Update && step.state == State::Done)
     }
 
     /// Writes a step down, and tells it.
@@ -106,22 +141,36 @@ impl Record {
         drop(self.progress.send(message));
     }
 
-    pub(super) fn close(self, outcome: Outcome, revision_id: Option<String>) -> Report {
+    pub(super) fn close(mut self, outcome: Outcome, revision_id: Option<String>) -> Report {
+        self.changing = false;
         let Self {
-            function,
-            from,
-            to,
-            steps,
-            progress: _,
-        } = self;
+            function, from, to, ..
+        } = &self;
         tracing::info!(function, from, to, ?outcome, "a runtime update ended");
         Report {
-            function,
-            from,
-            to,
+            function: std::mem::take(&mut self.function),
+            from: std::mem::take(&mut self.from),
+            to: std::mem::take(&mut self.to),
             outcome,
-            steps,
+            steps: std::mem::take(&mut self.steps),
             revision_id,
+        }
+    }
+}
+
+impl Drop for Record {
+    /// A process that ends in the middle of a change leaves at least word of which function it was.
+    fn drop(&mut self) {
+        let Self {
+            function, from, to, ..
+        } = &*self;
+        if self.changing {
+            tracing::error!(
+                function,
+                from,
+                to,
+                "a runtime update was left in the middle; look with get-function which runtime is in force"
+            );
         }
     }
 }

@@ -17,6 +17,10 @@ pub struct Patience {
     /// Until the old runtime must be in force again. The default is 2 minutes: the caller may be gone, but the
     /// function is worth the wait.
     pub rollback: Pace,
+    /// How long an update whose answer was lost is looked for. The default is 8 seconds.
+    pub lost: Pace,
+    /// Until the test must have answered. The default is 2 minutes, below the host's limit of a tool call.
+    pub test: Duration,
 }
 
 /// How often to look, and for how long.
@@ -40,12 +44,14 @@ impl Default for Patience {
         Self {
             update: pace(Duration::from_secs(45)),
             rollback: pace(Duration::from_mins(2)),
+            lost: pace(Duration::from_secs(8)),
+            test: Duration::from_mins(2),
         }
     }
 }
 
 impl Patience {
-    /// A look every `pause`, in both phases.
+    /// A look every `pause`, and at most `limit` for each part.
     #[must_use]
     pub fn every(pause: Duration, limit: Duration) -> Self {
         let pace = Pace {
@@ -56,6 +62,8 @@ impl Patience {
         Self {
             update: pace,
             rollback: pace,
+            lost: pace,
+            test: limit,
         }
     }
 }
@@ -63,6 +71,7 @@ impl Patience {
 /// A deadline and the pauses up to it.
 #[derive(Debug)]
 pub(super) struct Looks {
+    limit: Duration,
     next: Duration,
     longest: Duration,
     pub(super) deadline: Instant,
@@ -77,6 +86,7 @@ impl Looks {
         }: Pace,
     ) -> Self {
         Self {
+            limit,
             next: first,
             longest,
             deadline: Instant::now() + limit,
@@ -105,12 +115,11 @@ pub(super) enum Settled {
 pub(super) async fn wait(
     account: &Account,
     function: &FunctionName,
-    pace: Pace,
+    mut looks: Looks,
     cancelled: &CancellationToken,
     record: &Record,
 ) -> Settled {
-    let mut looks = Looks::new(pace);
-    let limit = pace.limit.as_secs_f32();
+    let limit = looks.limit.as_secs_f32();
     loop {
         let look = tokio::select! {
             biased;
@@ -118,6 +127,9 @@ pub(super) async fn wait(
             look = timeout_at(looks.deadline, account.configuration(function)) => look,
         };
         match look {
+            Ok(Ok(now)) if record.is_past(now.revision_id.as_deref()) => {
+                record.tell("waiting until AWS shows the update".to_owned());
+            }
             Ok(Ok(now)) => match &now.last_update {
                 UpdateState::Successful => return Settled::InForce(Box::new(now)),
                 UpdateState::Failed(reason) => {

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use lambda_ops::{
     LambdaOps,
     embedded::{Operation, Pace},
+    upgrade::Patience,
 };
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
@@ -98,6 +99,11 @@ async fn who_accepts_that_there_is_no_way_back_may_go_on() {
         detail.contains("nodejs12.x could not be put back") && detail.contains("no longer supported"),
         "{detail}"
     );
+    assert!(
+        detail.contains("choose another supported runtime")
+            && !detail.contains("call update-function-runtime"),
+        "what AWS blocks stays blocked: {detail}"
+    );
 }
 
 #[tokio::test]
@@ -108,7 +114,12 @@ async fn an_update_that_cannot_be_looked_up_is_put_back_when_it_can() {
         .lose_the_answer(Operation::UpdateFunctionConfiguration);
     account.faults().let_pass(Operation::GetFunctionConfiguration, 1);
     account.faults().throttle(Operation::GetFunctionConfiguration, 6);
-    let report = update(&account, to("orders-api", "nodejs24.x", None)).await;
+    let mut patience = Patience::every(Duration::from_millis(1), Duration::from_secs(10));
+    patience.lost.limit = Duration::ZERO;
+    let client = Client::of(server(&account).with_patience(patience)).await;
+    let report = client
+        .call("update-function-runtime", to("orders-api", "nodejs24.x", None))
+        .await;
     assert_eq!(report.json["outcome"], "rolled-back", "{}", report.text);
     assert_eq!(
         steps(&report.json),
@@ -219,6 +230,60 @@ async fn a_test_that_is_not_permitted_counts_as_failed() {
     assert_eq!(
         shown(&account, "orders-api").await,
         pair("nodejs20.x", "Successful")
+    );
+}
+
+#[tokio::test]
+async fn a_runtime_that_somebody_else_set_meanwhile_is_left_to_the_user() {
+    let account = account();
+    account.faults().never_answer(Operation::Invoke);
+    let client = Client::of(patient(&account, Duration::from_secs(2))).await;
+    let call = client
+        .begin(
+            "update-function-runtime",
+            to("orders-api", "nodejs24.x", Some("{}")),
+        )
+        .await;
+    client.hear("nodejs24.x is in force").await;
+    let others = account.client().update_function_configuration();
+    others
+        .function_name("orders-api")
+        .runtime("nodejs22.x".into())
+        .send()
+        .await
+        .expect("somebody else's update");
+    let stuck = client.end("update-function-runtime", call).await;
+    assert_eq!(stuck.json["outcome"], "rollback-failed", "{}", stuck.text);
+    let detail = stuck.json["steps"][4]["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("somebody else set the runtime to nodejs22.x")
+            && detail.ends_with("Leave it and ask the user"),
+        "{detail}"
+    );
+    assert_eq!(
+        shown(&account, "orders-api").await,
+        pair("nodejs22.x", "Successful")
+    );
+}
+
+#[tokio::test]
+async fn a_test_without_an_answer_ends_at_its_limit_and_is_put_back() {
+    let account = account();
+    account.faults().never_answer(Operation::Invoke);
+    let mut patience = Patience::every(Duration::from_millis(1), Duration::from_secs(10));
+    patience.test = Duration::from_millis(50);
+    let client = Client::of(server(&account).with_patience(patience)).await;
+    let report = client
+        .call(
+            "update-function-runtime",
+            to("orders-api", "nodejs24.x", Some("{}")),
+        )
+        .await;
+    assert_eq!(report.json["outcome"], "rolled-back", "{}", report.text);
+    let detail = report.json["steps"][3]["detail"].as_str().unwrap();
+    assert!(
+        detail.starts_with("test failed: no answer within 0.05 s"),
+        "{detail}"
     );
 }
 

@@ -1,9 +1,11 @@
 //! `update-function-runtime`: what it changes, what it refuses, and what it tells.
 
+use std::time::Duration;
+
 use lambda_ops::embedded::{Embedded, Operation};
 use serde_json::{Value, json};
 
-use crate::bench::{Answered, Client, account, server};
+use crate::bench::{Answered, Client, account, patient, server};
 
 pub(crate) fn to(function: &str, runtime: &str, test_event: Option<&str>) -> Value {
     let mut arguments = json!({ "functionName": function, "runtime": runtime });
@@ -113,6 +115,11 @@ async fn the_runtime_it_has_already_is_no_change() {
     let unchanged = update(&account, to("orders-api", "nodejs20.x", Some("{}"))).await;
     assert!(!unchanged.is_error);
     assert_eq!(unchanged.json["outcome"], "unchanged");
+    assert_eq!(
+        steps(&unchanged.json),
+        ["check done", "test skipped"],
+        "a test that was asked for is not passed over in silence"
+    );
     assert_eq!(account.calls(), [Operation::GetFunctionConfiguration]);
 }
 
@@ -129,6 +136,14 @@ async fn what_cannot_be_updated_is_refused_before_anything_is_changed() {
         (
             to("orders-api", "cobol", None),
             "among them nodejs22.x, nodejs24.x",
+        ),
+        (
+            to("webhook-relay", "go9.x", None),
+            "get-runtime-info has them, among them dotnet",
+        ),
+        (
+            to("orders-api", "python3.14", None),
+            "nodejs20.x and python3.14 are of different languages",
         ),
         (
             to("orders-api", "nodejs12.x", None),
@@ -166,6 +181,97 @@ async fn an_update_that_is_under_way_is_left_alone() {
         text.contains("another update of \"orders-api\" is in progress"),
         "{text}"
     );
+    let text = client
+        .refusal("update-function-runtime", to("orders-api", "nodejs20.x", None))
+        .await;
+    assert!(
+        text.contains("is in progress"),
+        "not in force yet is not unchanged: {text}"
+    );
+}
+
+#[tokio::test]
+async fn a_runtime_that_aws_could_not_apply_is_not_called_unchanged() {
+    let account = account();
+    account
+        .faults()
+        .fail_the_update("orders-api", "no capacity for the subnet");
+    let change = account
+        .client()
+        .update_function_configuration()
+        .function_name("orders-api");
+    change
+        .runtime("nodejs24.x".into())
+        .send()
+        .await
+        .expect("somebody else began an update");
+    while shown(&account, "orders-api").await.1 != "Failed" {}
+    let client = Client::of(server(&account)).await;
+    let text = client
+        .refusal("update-function-runtime", to("orders-api", "nodejs24.x", None))
+        .await;
+    assert!(
+        text.contains("could not apply its last update: no capacity for the subnet"),
+        "{text}"
+    );
+    let mended = client
+        .ok("update-function-runtime", to("orders-api", "nodejs22.x", None))
+        .await;
+    assert_eq!(mended["outcome"], "updated", "another update mends it");
+    let checked = mended["steps"][0]["detail"].as_str().unwrap();
+    assert!(checked.contains("its last update had failed"), "{checked}");
+}
+
+#[tokio::test]
+async fn a_target_that_is_not_patched_any_more_is_told() {
+    let updated = update(&account(), to("invoice-pdf", "nodejs18.x", None)).await;
+    assert_eq!(updated.json["outcome"], "updated", "{}", updated.text);
+    let checked = updated.json["steps"][0]["detail"].as_str().unwrap();
+    assert!(
+        checked.contains("AWS does not patch nodejs18.x since 2025-"),
+        "{checked}"
+    );
+}
+
+#[tokio::test]
+async fn an_update_that_aws_shows_late_is_waited_for() {
+    for lost in [false, true] {
+        let account = account();
+        account.faults().show_the_past("orders-api", 4);
+        if lost {
+            account
+                .faults()
+                .lose_the_answer(Operation::UpdateFunctionConfiguration);
+        }
+        let updated = update(&account, to("orders-api", "nodejs24.x", Some("{}"))).await;
+        assert_eq!(
+            updated.json["outcome"], "updated",
+            "answer lost: {lost}; {}",
+            updated.text
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_update_that_is_never_seen_again_may_still_come() {
+    let account = account();
+    account
+        .faults()
+        .break_down(Operation::UpdateFunctionConfiguration, 1);
+    let client = Client::of(patient(&account, Duration::from_millis(50))).await;
+    let text = client
+        .refusal("update-function-runtime", to("orders-api", "nodejs24.x", None))
+        .await;
+    assert!(
+        text.contains("the update may still take effect; look with get-function before you try again"),
+        "{text}"
+    );
+    let looks = account
+        .calls()
+        .iter()
+        .filter(|call| **call == Operation::GetFunctionConfiguration)
+        .count();
+    assert!(looks > 2, "one look is not enough: {looks}");
 }
 
 #[tokio::test]
