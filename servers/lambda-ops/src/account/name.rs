@@ -29,6 +29,16 @@ impl FunctionName {
         }
     }
 
+    /// True if it names a version or an alias, `$LATEST` included.
+    #[must_use]
+    pub fn is_qualified(&self) -> bool {
+        let name = self
+            .0
+            .rsplit_once(":function:")
+            .map_or(&*self.0, |(_, name)| name);
+        name.contains(':')
+    }
+
     /// The name as given.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -39,5 +49,21 @@ impl FunctionName {
 impl fmt::Display for FunctionName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_or_alias_is_told_from_the_colons_of_an_arn() {
+        let arn = "arn:aws:lambda:eu-central-1:123456789012:function:orders-api";
+        let is_qualified = |text: &str| FunctionName::parse(text).expect("a name").is_qualified();
+        for plain in ["orders-api", "123456789012:function:orders-api", arn] {
+            assert!(!is_qualified(plain), "{plain}");
+            assert!(is_qualified(&format!("{plain}:7")), "{plain}:7");
+            assert!(is_qualified(&format!("{plain}:$LATEST")), "{plain}:$LATEST");
+        }
     }
 }

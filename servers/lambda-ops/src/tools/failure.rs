@@ -14,6 +14,10 @@ use crate::{account, upgrade};
 pub(super) enum Failure {
     #[error(transparent)]
     Name(#[from] account::NotAName),
+    #[error(
+        "{0:?} names a version or alias, and only $LATEST can be changed; give the function's name without it"
+    )]
+    Qualified(String),
     #[error(transparent)]
     Marker(#[from] marker::Fault),
     #[error("{field} is not JSON ({cause}); pass one JSON value as a string, such as \"{{}}\"")]

@@ -84,10 +84,32 @@ pub(super) async fn run(server: &LambdaOps, input: Input) -> Result<Output, Fail
         size => return Err(Failure::PageSize(size)),
     };
     let list = format!("{} {}", server.account.region(), serde_json::to_string(&filter)?);
-    let mut at = match input.marker.as_deref() {
+    let at = match input.marker.as_deref() {
         None | Some("") => Marker::default(),
         Some(token) => Marker::read(token, &list)?,
     };
+    let first = input.marker.as_deref().is_none_or(str::is_empty);
+    let page = gather(server, &filter, &list, size, at).await?;
+    match filter.runtime {
+        Some(id) if first && page.functions.is_empty() => {
+            let table = server.runtimes.table().await;
+            match runtimes::is_known(&table, &id) {
+                true => Ok(page),
+                false => Err(Failure::NoSuchRuntime(id)),
+            }
+        }
+        _ => Ok(page),
+    }
+}
+
+/// Reads AWS's pages from `at` on until there are `size` functions.
+async fn gather(
+    server: &LambdaOps,
+    filter: &Filter,
+    list: &str,
+    size: usize,
+    mut at: Marker,
+) -> Result<Output, Failure> {
     let mut functions = Vec::new();
     loop {
         let page = server.account.list(at.start.as_deref()).await?;
@@ -105,7 +127,7 @@ pub(super) async fn run(server: &LambdaOps, input: Input) -> Result<Output, Fail
                 };
                 return Ok(Output {
                     functions,
-                    marker: Some(next.write(&list)?),
+                    marker: Some(next.write(list)?),
                 });
             }
             functions.push(row(function));
@@ -123,7 +145,7 @@ pub(super) async fn run(server: &LambdaOps, input: Input) -> Result<Output, Fail
         if functions.len() == size {
             return Ok(Output {
                 functions,
-                marker: Some(at.write(&list)?),
+                marker: Some(at.write(list)?),
             });
         }
     }

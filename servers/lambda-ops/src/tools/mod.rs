@@ -47,8 +47,9 @@ impl LambdaOps {
     #[tool(
         name = "list-functions",
         title = "List Lambda functions",
-        description = "Lists the Lambda functions of the account in this region, a page at a time: name, runtime \
-                       (null for container images), package type, last change, ARN. Filters by exact runtime, runtime \
+        description = "Lists the Lambda functions of the account in this region ($LATEST only, no published \
+                       versions), a page at a time: name, runtime (null for container images), package type, last \
+                       change, ARN. Filters by exact runtime, runtime \
                        family or name prefix. If the answer has a `marker` there are more: call again with it and the \
                        same filters; no marker means that the list is complete.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
@@ -95,14 +96,15 @@ impl LambdaOps {
     #[tool(
         name = "update-function-runtime",
         title = "Move a Lambda function to another runtime",
-        description = "Changes a function's runtime as one procedure: checks that it can be changed, updates it only \
+        description = "Changes a function's runtime ($LATEST only; published versions keep theirs, and an alias goes \
+                       on pointing at its version) as one procedure: checks that it can be changed, updates it only \
                        if nobody else changed it meanwhile, waits until the update is in force, runs it once with \
                        `testEvent` if given, and puts the old runtime back if anything fails or the call is \
                        cancelled. `outcome` says how it ended: updated, rolled-back, rollback-failed (a person has \
                        to look) or unchanged. Ask the user before you call this, and for a test event without side \
                        effects.",
         output_schema = schema_for_output::<update_function_runtime::Output>(),
-        annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = true, open_world_hint = true)
+        annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = true)
     )]
     async fn update_function_runtime(
         &self,

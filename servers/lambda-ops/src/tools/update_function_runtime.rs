@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Input {
-    /// The name or ARN of the function to change.
+    /// The name or ARN of the function to change, without a version or alias.
     function_name: String,
     /// The runtime it shall have, such as nodejs24.x.
     runtime: String,
@@ -88,6 +88,9 @@ pub(super) async fn run(
     context: RequestContext<RoleServer>,
 ) -> Result<CallToolResult, Failure> {
     let function = FunctionName::parse(&input.function_name)?;
+    if function.is_qualified() {
+        return Err(Failure::Qualified(input.function_name));
+    }
     if let Some(text) = &input.test_event {
         event("testEvent", text)?;
     }

@@ -174,3 +174,70 @@ impl Drop for Record {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("nobody panicked").write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is logged while `work` goes on.
+    fn logged(work: impl FnOnce()) -> String {
+        let told = Log::default();
+        let writer = told.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, work);
+        let bytes = told.0.lock().expect("nobody panicked").clone();
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    fn record() -> Record {
+        let (progress, _) = unbounded_channel();
+        Record::new("orders-api", "nodejs20.x", "nodejs24.x", progress)
+    }
+
+    #[test]
+    fn a_record_that_is_dropped_in_the_middle_of_a_change_names_the_function() {
+        let log = logged(|| {
+            let mut record = record();
+            record.begin();
+            drop(record);
+        });
+        assert!(log.contains("ERROR"), "{log}");
+        for text in ["orders-api", "nodejs20.x", "nodejs24.x", "left in the middle"] {
+            assert!(log.contains(text), "{log}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_was_closed_or_never_begun_is_no_error() {
+        let log = logged(|| {
+            drop(record());
+            let mut record = record();
+            record.begin();
+            record.close(Outcome::Updated, None);
+        });
+        assert!(!log.contains("ERROR"), "{log}");
+    }
+}

@@ -185,3 +185,20 @@ async fn an_empty_account_is_an_empty_list() {
         json!({ "functions": [] })
     );
 }
+
+#[tokio::test]
+async fn a_runtime_that_does_not_exist_is_not_an_empty_list() {
+    let client = Client::of(server(&account())).await;
+    let text = client
+        .refusal("list-functions", json!({ "runtime": "nodejs18" }))
+        .await;
+    assert!(text.contains("there is no runtime \"nodejs18\""), "{text}");
+    let empty = Client::of(server(&Embedded::empty())).await;
+    assert_eq!(
+        empty
+            .ok("list-functions", json!({ "runtime": "nodejs18.x" }))
+            .await,
+        json!({ "functions": [] }),
+        "a runtime that nobody uses is one"
+    );
+}

@@ -63,7 +63,14 @@ async fn hints_tell_reading_from_changing() {
     assert_eq!(invoke["annotations"], wanted);
     let update = tool("update-function-runtime").await;
     assert_eq!(update["annotations"]["destructiveHint"], true);
-    assert_eq!(update["annotations"]["idempotentHint"], true);
+    assert_eq!(
+        update["annotations"]["idempotentHint"], false,
+        "a second call runs the test again"
+    );
+    for name in ["list-functions", "update-function-runtime"] {
+        let told = tool(name).await["description"].to_string();
+        assert!(told.contains("$LATEST only"), "{told}");
+    }
 }
 
 #[tokio::test]

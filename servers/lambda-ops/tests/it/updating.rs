@@ -154,6 +154,10 @@ async fn what_cannot_be_updated_is_refused_before_anything_is_changed() {
             "call again with acceptNoRollback: true",
         ),
         (to("orders-api", "nodejs24.x", Some("{")), "testEvent is not JSON"),
+        (
+            to("orders-api:live", "nodejs24.x", None),
+            "only $LATEST can be changed",
+        ),
         (to("no-such-function", "nodejs24.x", None), "there is no function"),
     ];
     for (arguments, remedy) in cases {
