@@ -52,7 +52,16 @@ impl Flags {
         }
         let seed = match self.embedded_seed.as_deref().map(str::parse::<u64>) {
             None => SEED,
-            Some(Ok(seed)) => seed,
+            Some(Ok(seed)) => {
+                if account == "aws" {
+                    faults.add(
+                        "--embedded-seed (SKYDOCK_EMBEDDED_SEED)",
+                        seed.to_string(),
+                        "leave it out, or give --account embedded too: without that it is an account of AWS",
+                    );
+                }
+                seed
+            }
             Some(Err(_)) => {
                 let given = self.embedded_seed.as_deref().unwrap_or_default();
                 faults.add(
@@ -123,6 +132,19 @@ mod tests {
                 runtimes_page: None
             }
         );
+    }
+
+    #[test]
+    fn a_seed_without_the_embedded_account_is_a_fault() {
+        let flags = Flags {
+            embedded_seed: Some("7".into()),
+            ..Flags::default()
+        };
+        let faults = flags
+            .read()
+            .expect_err("nobody wants AWS with a seed")
+            .to_string();
+        assert!(faults.contains("give --account embedded too"), "{faults}");
     }
 
     #[test]

@@ -10,8 +10,9 @@ mod reading;
 
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, SdkConfig, profile::load, timeout::TimeoutConfig};
 use aws_sdk_lambda::{Client, config::ProvideCredentials};
+use aws_types::os_shim_internal::{Env, Fs};
 
 pub(crate) use self::cause::chain;
 pub use self::{
@@ -48,6 +49,43 @@ pub enum Unconfigured {
          or run where a role is attached; `--account embedded` needs none"
     )]
     Credentials(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The profile that the environment names does not exist.
+    #[error(
+        "AWS_PROFILE is {0:?}, but there is no such profile in ~/.aws/config or ~/.aws/credentials; correct it or \
+         unset it"
+    )]
+    Profile(String),
+    /// More than one of these.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Several(Vec<Self>),
+}
+
+impl Unconfigured {
+    fn and(self, other: Self) -> Self {
+        match other {
+            Self::Several(others) => Self::Several(std::iter::once(self).chain(others).collect()),
+            other => Self::Several(vec![self, other]),
+        }
+    }
+}
+
+async fn usable_credentials(config: &SdkConfig) -> Result<(), Unconfigured> {
+    let provider = config
+        .credentials_provider()
+        .ok_or_else(|| Unconfigured::Credentials("none set".into()))?;
+    match provider.provide_credentials().await {
+        Ok(_) => Ok(()),
+        Err(cause) => Err(Unconfigured::Credentials(cause.into())),
+    }
+}
+
+/// The profile of the environment, if there is none of that name.
+async fn missing_profile() -> Option<Unconfigured> {
+    let (fs, env) = (Fs::real(), Env::real());
+    let wanted = env.get("AWS_PROFILE").ok().filter(|name| !name.is_empty())?;
+    let profiles = load(&fs, &env, &Default::default(), None).await.ok()?;
+    let missing = profiles.get_profile(&wanted).is_none();
+    missing.then_some(Unconfigured::Profile(wanted))
 }
 
 impl Account {
@@ -57,7 +95,13 @@ impl Account {
     /// [`Unconfigured`] if the chain finds no region or no credentials; there is no default region.
     pub async fn from_environment() -> Result<Self, Unconfigured> {
         let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
-        Self::from_config(&config).await
+        match Self::from_config(&config).await {
+            Ok(account) => Ok(account),
+            Err(fault) => Err(match missing_profile().await {
+                Some(profile) => profile.and(fault),
+                None => fault,
+            }),
+        }
     }
 
     /// The account that `config` describes; with an `endpoint_url` it may be a stand-in for AWS.
@@ -65,14 +109,15 @@ impl Account {
     /// # Errors
     /// [`Unconfigured`] if `config` names no region or has no usable credentials.
     pub async fn from_config(config: &SdkConfig) -> Result<Self, Unconfigured> {
-        let region = config.region().ok_or(Unconfigured::Region)?.to_string();
-        let provider = config
-            .credentials_provider()
-            .ok_or_else(|| Unconfigured::Credentials("none set".into()))?;
-        provider
-            .provide_credentials()
-            .await
-            .map_err(|cause| Unconfigured::Credentials(cause.into()))?;
+        let region = config
+            .region()
+            .map(ToString::to_string)
+            .ok_or(Unconfigured::Region);
+        let region = match (region, usable_credentials(config).await) {
+            (Ok(region), Ok(())) => region,
+            (Err(fault), Ok(())) | (Ok(_), Err(fault)) => return Err(fault),
+            (Err(region), Err(credentials)) => return Err(region.and(credentials)),
+        };
         let timeouts = TimeoutConfig::builder()
             .operation_attempt_timeout(ATTEMPT)
             .build();

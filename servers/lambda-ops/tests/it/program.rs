@@ -57,6 +57,20 @@ async fn no_credentials_are_a_clear_refusal() {
 }
 
 #[tokio::test]
+async fn a_profile_that_does_not_exist_is_named_beside_what_else_is_missing() {
+    let home = std::env::temp_dir();
+    let (code, text) = refusal(program(&home).env("AWS_PROFILE", "no-such-profile")).await;
+    assert_eq!(code, Some(2));
+    for fault in [
+        "AWS_PROFILE is \"no-such-profile\", but there is no such profile",
+        "no AWS region is configured",
+        "no AWS credentials are found",
+    ] {
+        assert!(text.contains(fault), "{fault}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn all_wrong_flags_are_named_at_once() {
     let home = std::env::temp_dir();
     let wrong = ["--account", "azure", "--embedded-seed", "x", "--listen", "8000"];
