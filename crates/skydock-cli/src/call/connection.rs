@@ -42,9 +42,10 @@ pub struct Connection {
     /// Directory that the server may know of (repeatable)
     #[arg(long = "root", value_name = "DIR")]
     roots: Vec<PathBuf>,
-    /// How long the server may take to answer the handshake
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    timeout: u64,
+    /// How long the server may be silent: in the handshake (30 if not given), and in a request since it last told
+    /// progress (600 if not given)
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: Option<u64>,
     /// Show what a started server writes to stderr
     #[arg(long)]
     server_log: bool,
@@ -57,6 +58,8 @@ impl Connection {
             .client_secret_file
             .as_ref()
             .and_then(|file| secret(file, faults));
+        let usual = Setup::default();
+        let timeout = self.timeout.map(Duration::from_secs);
         Setup {
             era: self.era.clone(),
             headers: self.headers(faults),
@@ -74,7 +77,8 @@ impl Connection {
                 .iter()
                 .filter_map(|root| directory(root, faults))
                 .collect(),
-            patience: Duration::from_secs(self.timeout),
+            patience: timeout.unwrap_or(usual.patience),
+            request_patience: timeout.unwrap_or(usual.request_patience),
             loud: self.server_log,
         }
     }
@@ -88,11 +92,11 @@ impl Connection {
             });
             match parsed {
                 Some((name, value)) => drop(headers.insert(name, value)),
-                // the value may be a secret, so it is not repeated
-                None => {
-                    let name = header.split(':').next().unwrap_or_default();
-                    faults.push(format!("--header {name:?} is not of the form 'Name: value'"));
-                }
+                // the value may be a secret, so it is not repeated; without a colon nobody knows where it begins
+                None => faults.push(match header.split_once(':') {
+                    Some((name, _)) => format!("--header {name:?} is not of the form 'Name: value'"),
+                    None => "a --header has no colon; write it as 'Name: value'".to_owned(),
+                }),
             }
         }
         headers

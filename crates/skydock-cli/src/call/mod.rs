@@ -10,7 +10,9 @@ mod suggest;
 use std::{io, process::ExitCode, sync::Arc};
 
 use anyhow::{Context, Result};
-use rmcp::model::{CallToolRequestParams, GetPromptRequestParams, ReadResourceRequestParams};
+use rmcp::model::{
+    CallToolRequestParams, GetPromptRequestParams, ReadResourceRequestParams, ServerCapabilities,
+};
 use serde_json::{Map, Value};
 
 pub(crate) use self::answer::write_json;
@@ -188,6 +190,7 @@ impl Talk<'_> {
             }
             Wish::Tool(name) => return self.call(name).await,
             Wish::Prompt(name) => {
+                self.require("prompts", |offer| offer.prompts.is_some())?;
                 let prompts = self.client.prompts().await?;
                 let names: Vec<_> = prompts.iter().map(|prompt| prompt.name.as_str()).collect();
                 let prompt = prompts.iter().find(|prompt| prompt.name == name);
@@ -198,6 +201,7 @@ impl Talk<'_> {
                 self.write(&result, || answer::write_prompt(&mut out, &result))?;
             }
             Wish::Resource(uri) => {
+                self.require("resources", |offer| offer.resources.is_some())?;
                 let result = self
                     .client
                     .read_resource(ReadResourceRequestParams::new(uri))
@@ -208,7 +212,18 @@ impl Talk<'_> {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Asks a server for nothing that it says it does not have.
+    fn require(&self, what: &str, has: impl FnOnce(&ServerCapabilities) -> bool) -> Result<(), Usage> {
+        match self.client.server() {
+            Some(server) if !has(&server.capabilities) => {
+                Err(Usage::new(format!("this server has no {what}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn call(self, name: String) -> Result<ExitCode> {
+        self.require("tools", |offer| offer.tools.is_some())?;
         let tools = self.client.tools().await?;
         let names: Vec<_> = tools.iter().map(|tool| &*tool.name).collect();
         let tool = tools.iter().find(|tool| tool.name == name);

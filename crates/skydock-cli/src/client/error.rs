@@ -64,7 +64,7 @@ pub enum Error {
         stderr: String,
     },
     /// The handshake was not answered in time.
-    #[error("{target} did not answer the handshake within {} s{}", patience.as_secs(), tail(stderr))]
+    #[error("{target} did not answer the handshake within {} s; --timeout SECONDS gives it longer{}", patience.as_secs(), tail(stderr))]
     Silent {
         /// Where.
         target: String,
@@ -132,6 +132,15 @@ pub enum Error {
     Answer {
         /// The server's error.
         error: ErrorData,
+    },
+    /// The server neither answered a request in time nor told any progress.
+    #[error(
+        "the server neither answered nor told any progress for {} s; --timeout SECONDS gives it longer",
+        patience.as_secs()
+    )]
+    Overdue {
+        /// How long was waited since its last sign of life.
+        patience: Duration,
     },
     /// The connection broke, or the answer was none.
     #[error("the request was not answered")]

@@ -13,12 +13,12 @@ use rmcp::{
         ClientCapabilities, ClientConfig, CreateMessageRequestParams, CreateMessageResult,
         ElicitRequestParams, ElicitResult, ElicitationCapability, ErrorCode, ErrorData,
         FormElicitationCapability, Implementation, ListRootsResult, LoggingMessageNotificationParam,
-        ProgressNotificationParam, ProtocolVersion, Root, RootsCapabilities, UrlElicitationCapability,
+        ProgressNotificationParam, Root, RootsCapabilities, UrlElicitationCapability,
     },
     service::{NotificationContext, RequestContext},
 };
 
-use super::user::User;
+use super::{setup::Setup, user::User, vigil::Vigil};
 
 /// What the server can ask for, and whom.
 #[derive(Clone)]
@@ -26,10 +26,12 @@ pub(super) struct Handler {
     config: ClientConfig,
     roots: Vec<Root>,
     user: Arc<dyn User>,
+    vigil: Arc<Vigil>,
 }
 
 impl Handler {
-    pub(super) fn new(version: ProtocolVersion, roots: &[Url], user: Arc<dyn User>) -> Self {
+    pub(super) fn new(setup: &Setup, user: Arc<dyn User>) -> Self {
+        let (version, roots) = (setup.era.handshake_version(), &setup.roots);
         let mut capabilities = ClientCapabilities::default();
         capabilities.elicitation = Some(
             ElicitationCapability::new()
@@ -45,7 +47,13 @@ impl Handler {
             config,
             roots: roots.iter().map(root).collect(),
             user,
+            vigil: Arc::new(Vigil::new(setup.request_patience)),
         }
+    }
+
+    /// What bounds the requests to the server.
+    pub(super) fn vigil(&self) -> &Vigil {
+        &self.vigil
     }
 }
 
@@ -76,6 +84,7 @@ impl ClientHandler for Handler {
         question: ElicitRequestParams,
         _context: RequestContext<RoleClient>,
     ) -> Result<ElicitResult, ErrorData> {
+        let _ours = self.vigil.pause();
         Ok(self.user.answer(&question).await)
     }
 
@@ -96,6 +105,7 @@ impl ClientHandler for Handler {
     }
 
     async fn on_progress(&self, params: ProgressNotificationParam, _: NotificationContext<RoleClient>) {
+        self.vigil.sign();
         self.user.progress(&params);
     }
 

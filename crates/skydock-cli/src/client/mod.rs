@@ -10,6 +10,7 @@ mod process;
 mod setup;
 mod target;
 mod user;
+mod vigil;
 
 use std::{sync::Arc, time::Duration};
 
@@ -88,7 +89,7 @@ impl Client {
         user: Arc<dyn User>,
         browser: Arc<dyn Browser>,
     ) -> Result<Self, Error> {
-        let handler = Handler::new(setup.era.handshake_version(), &setup.roots, user);
+        let handler = Handler::new(setup, user);
         match target {
             Target::Command { program, arguments } => {
                 let (process, words) = process::start(program, arguments, setup.loud)?;
@@ -274,9 +275,15 @@ impl Client {
     async fn with_login<T>(&self, request: impl AsyncFn() -> Result<T, ServiceError>) -> Result<T, Error> {
         let mut logins = 0;
         loop {
-            let error = match request().await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
+            let vigil = self.service.service().vigil();
+            let error = match vigil.keep(request()).await {
+                Some(Ok(answer)) => return Ok(answer),
+                Some(Err(error)) => error,
+                None => {
+                    return Err(Error::Overdue {
+                        patience: vigil.limit(),
+                    });
+                }
             };
             let Some(challenge) = Challenge::of_request(&error) else {
                 return Err(error.into());

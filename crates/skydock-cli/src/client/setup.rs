@@ -9,6 +9,11 @@ use reqwest::{
 
 use super::{era::Era, login::Registration};
 
+/// How long a handshake may take when nobody says otherwise.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a request may take when nobody says otherwise.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(600);
+
 /// How to connect.
 #[derive(Clone)]
 pub struct Setup {
@@ -24,6 +29,8 @@ pub struct Setup {
     pub roots: Vec<Url>,
     /// How long the server may take to answer the handshake.
     pub patience: Duration,
+    /// How long the server may take to answer a request, since it last told progress.
+    pub request_patience: Duration,
     /// Whether to show what a started program writes to stderr.
     pub loud: bool,
 }
@@ -36,7 +43,8 @@ impl Default for Setup {
             bearer: None,
             registration: Registration::default(),
             roots: Vec::new(),
-            patience: Duration::from_secs(30),
+            patience: HANDSHAKE_PATIENCE,
+            request_patience: REQUEST_PATIENCE,
             loud: false,
         }
     }
@@ -48,6 +56,7 @@ impl std::fmt::Debug for Setup {
             .field("era", &self.era)
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .field("patience", &self.patience)
+            .field("request_patience", &self.request_patience)
             .finish_non_exhaustive()
     }
 }

@@ -122,19 +122,19 @@ async fn unchecked_arguments_reach_the_server() {
 #[tokio::test]
 async fn every_fault_of_the_words_is_named_at_once() {
     let words = [
-        "call", "run 'it", "--json", "[1", "--header", "loose", "--answer", "x", "--root", "/nowhere",
+        "call", "run 'it", "--json", "[1", "--header", "s3cr3t", "--answer", "x", "--root", "/nowhere",
     ];
     let ran = skydock(&words).await.ended(2);
     for fault in [
         "not a command line",
         "--json",
-        "--header \"loose\"",
+        "a --header has no colon",
         "--answer \"x\"",
         "--root /nowhere",
     ] {
         assert!(ran.stderr.contains(fault), "{fault} is not in {}", ran.stderr);
     }
-    assert!(ran.stdout.is_empty());
+    assert!(ran.stdout.is_empty() && !ran.stderr.contains("s3cr3t"), "{ran:?}");
 }
 
 #[tokio::test]

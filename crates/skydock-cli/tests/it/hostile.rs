@@ -28,6 +28,18 @@ async fn a_server_that_stops_reading_is_a_fault_and_not_a_reader_that_had_enough
 }
 
 #[tokio::test]
+async fn a_server_that_never_answers_is_waited_for_as_long_as_the_flag_says() {
+    let then = format!("read -r _; answer 1 \"{TOOLS}\"; cat >&2");
+    let target = script(r#"{"tools":{}}"#, &then);
+    let words = ["call", "--era", "2025-11-25", "--timeout", "1", &target, "t"];
+    let ran = skydock(&words).await.ended(1);
+    assert!(
+        ran.stderr.contains("for 1 s; --timeout SECONDS gives it longer"),
+        "{ran:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_reader_that_had_enough_is_no_fault() {
     let mut child = command(&["call", &stdio(), "say", "text=hi"]).spawn().unwrap();
     drop(child.stdout.take());
@@ -44,4 +56,22 @@ async fn a_server_cannot_command_the_terminal_behind_a_pipe() {
         .await
         .unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "0;gone\u{1b}[31mred\n");
+}
+
+#[tokio::test]
+async fn what_a_server_does_not_have_is_not_asked_for() {
+    for (flag, offer, what) in [
+        ("--resource", r#"{"tools":{}}"#, "resources"),
+        ("--prompt", r#"{"tools":{}}"#, "prompts"),
+        ("--json", r#"{"prompts":{}}"#, "tools"),
+    ] {
+        let target = script(offer, "cat >&2");
+        let word = if flag == "--json" { "{}" } else { "x" };
+        let mut words = vec!["call", "--era", "2025-11-25", &target, flag, word];
+        if flag == "--json" {
+            words.push("t");
+        }
+        let ran = skydock(&words).await.ended(2);
+        assert_eq!(ran.stderr, format!("error: this server has no {what}\n"));
+    }
 }
