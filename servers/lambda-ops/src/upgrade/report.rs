@@ -104,6 +104,11 @@ impl Record {
     /// From here on the function may be changed, and the record must be closed.
     pub(super) fn begin(&mut self) {
         self.changing = true;
+        // a process that is killed can say nothing later: then this is the last word
+        let Self {
+            function, from, to, ..
+        } = &*self;
+        tracing::info!(function, from, to, "a runtime update begins");
     }
 
     /// The change was refused for certain.
@@ -239,5 +244,10 @@ mod tests {
             record.close(Outcome::Updated, None);
         });
         assert!(!log.contains("ERROR"), "{log}");
+        let (begun, ended) = (
+            log.find("a runtime update begins"),
+            log.find("a runtime update ended"),
+        );
+        assert!(begun.is_some() && begun < ended, "{log}");
     }
 }
