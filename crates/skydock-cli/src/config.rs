@@ -135,6 +135,15 @@ pub fn run(args: &Args) -> Result<()> {
             "{program} must be on the PATH that the client sees; a full path is safer."
         ));
     }
+    if let Way::Command(_, arguments) = &way
+        && args.name == "lambda-ops"
+        && !arguments.iter().any(|argument| argument.contains("embedded"))
+    {
+        screen::note(
+            "Region and credentials come from the environment of the client; add `env` with AWS_PROFILE and \
+             AWS_REGION, or use `--account embedded`.",
+        );
+    }
     Ok(())
 }
 

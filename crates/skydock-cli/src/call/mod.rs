@@ -7,7 +7,7 @@ mod desk;
 mod listing;
 mod suggest;
 
-use std::{io, process::ExitCode, sync::Arc};
+use std::{io, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use rmcp::model::{
@@ -67,6 +67,9 @@ pub struct Args {
     connection: Connection,
 }
 
+/// How long the connection stays open for rmcp to send that a request is abandoned; it does not tell when it has.
+const LAST_WORD: Duration = Duration::from_millis(200);
+
 /// What is wanted of the server.
 enum Wish {
     Catalog,
@@ -105,26 +108,42 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     })
     .await
     .context("cannot listen on loopback for a login")?;
-    let talk = async {
-        let client = Client::connect(&target, &setup, Arc::clone(&desk) as _, Arc::new(browser)).await?;
-        let talk = Talk {
-            args: &args,
-            client: &client,
-            desk: &desk,
-            words,
-            json,
-        };
-        let outcome = talk.grant(wish).await;
-        desk.finish();
-        client.close().await;
-        outcome
+    let client = tokio::select! {
+        client = Client::connect(&target, &setup, Arc::clone(&desk) as _, Arc::new(browser)) => client?,
+        interruption = interruption() => return Err(interruption),
+    };
+    let talk = Talk {
+        args: &args,
+        client: &client,
+        desk: &desk,
+        words,
+        json,
+    };
+    let outcome = tokio::select! {
+        outcome = talk.grant(wish) => {
+            desk.finish();
+            outcome
+        }
+        interruption = interruption() => {
+            desk.clear();
+            screen::note("The server was told to stop; it may go on putting things in order.");
+            tokio::time::sleep(LAST_WORD).await;
+            Err(interruption)
+        }
     };
     tokio::select! {
-        outcome = talk => outcome,
-        signal = tokio::signal::ctrl_c() => {
-            signal.context("cannot listen for Ctrl-C")?;
-            anyhow::bail!("interrupted")
-        }
+        () = client.close() => {}
+        // who says it twice does not want to wait
+        _ = interruption() => {}
+    }
+    outcome
+}
+
+/// Comes when the person wants to end it all.
+async fn interruption() -> anyhow::Error {
+    match tokio::signal::ctrl_c().await {
+        Ok(()) => anyhow::anyhow!("interrupted"),
+        Err(error) => anyhow::Error::new(error).context("cannot listen for Ctrl-C"),
     }
 }
 

@@ -22,6 +22,8 @@ async fn stdout_is_json_for_every_client_and_stderr_says_where_it_belongs() {
                 .ended(0);
             assert!(ran.json()[root]["lambda-ops"].is_object(), "{ran:?}");
             assert!(ran.stderr.contains(place), "{ran:?}");
+            let environment = ran.stderr.contains("AWS_PROFILE and AWS_REGION");
+            assert_eq!(environment, way.is_empty(), "{ran:?}");
         }
     }
 }

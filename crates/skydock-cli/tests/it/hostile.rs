@@ -1,5 +1,7 @@
 //! `skydock call` at servers that break off, or try to command the terminal.
 
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+
 use crate::program::{command, skydock, stdio};
 
 /// A server for `sh`: it answers the handshake of 2025-11-25 and `tools/list`, and goes on with `then`.
@@ -74,4 +76,36 @@ async fn what_a_server_does_not_have_is_not_asked_for() {
         let ran = skydock(&words).await.ended(2);
         assert_eq!(ran.stderr, format!("error: this server has no {what}\n"));
     }
+}
+
+#[tokio::test]
+async fn ctrl_c_tells_the_server_to_stop_and_the_person_what_that_means() {
+    let then = format!("read -r _; answer 1 \"{TOOLS}\"; read -r _; echo asked >&2; head -n 1 >&2; cat >&2");
+    let target = script(r#"{"tools":{}}"#, &then);
+    let mut child = command(&["call", "--era", "2025-11-25", "--server-log", &target, "t"])
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut seen = String::new();
+    while !seen.contains("asked") {
+        assert_ne!(stderr.read_line(&mut seen).await.unwrap(), 0, "{seen}");
+    }
+    let process = child.id().unwrap().to_string();
+    let kill = ["-INT", &process];
+    assert!(
+        std::process::Command::new("kill")
+            .args(kill)
+            .status()
+            .unwrap()
+            .success()
+    );
+    stderr.read_to_string(&mut seen).await.unwrap();
+    for text in [
+        "notifications/cancelled",
+        "The server was told to stop",
+        "error: interrupted",
+    ] {
+        assert!(seen.contains(text), "{text} is not in {seen}");
+    }
+    assert_eq!(child.wait().await.unwrap().code(), Some(1));
 }
