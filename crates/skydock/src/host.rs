@@ -68,10 +68,7 @@ impl<H: ServerHandler> Host<H> {
             router,
             config,
         } = self.assemble();
-        let ended = async move {
-            stop.cancelled().await;
-            end(&guard, &drain, &config.limits).await;
-        };
+        let ended = async move { end_when(&stop, &guard, &drain, &config.limits).await };
         (router, ended)
     }
 
@@ -140,13 +137,9 @@ impl<H: ServerHandler> Host<H> {
         let task = tokio::spawn({
             let stop = stop.clone();
             async move {
-                let ending = async {
-                    stop.cancelled().await;
-                    end(&guard, &drain, &config.limits).await;
-                };
                 tokio::join!(
                     runtime::http::serve(listener, router, drain.clone(), config.limits.clone()),
-                    ending
+                    end_when(&stop, &guard, &drain, &config.limits),
                 );
             }
         });
@@ -163,12 +156,13 @@ impl<H: ServerHandler> Host<H> {
         let key = config.state_key.clone().unwrap_or_else(Key::random);
         let guard = Guard::new(handler, config.limits.clone(), &key);
         let drain = Drain::default();
-        let service = Service::new(guard.clone(), &config, drain.clone());
+        let door = Door::new(&config.hosts, &config.origins);
+        let service = Service::new(guard.clone(), &config, drain.clone(), door.clone());
         let mcp = axum::routing::any(move |request: axum::extract::Request| async move {
             service.handle(request).await
         });
         let mcp = Router::new().route("/mcp", mcp);
-        let mcp = mcp.layer(cors(Door::new(&config.hosts, &config.origins)));
+        let mcp = mcp.layer(cors(door));
         let router = mcp
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(ready).with_state(drain.clone()))
@@ -190,8 +184,14 @@ fn handlers<H: ServerHandler>(guard: &Guard<H>, limits: &Limits) -> runtime::std
     }
 }
 
-/// Ends in order: no new work, then the answers that are being worked on, then the streams, then what winds up.
-async fn end<H: ServerHandler>(guard: &Guard<H>, drain: &Drain, limits: &Limits) {
+/// When `stop` is cancelled, ends in order: no new work, then the answers that are being worked on, then the streams, then what winds up.
+async fn end_when<H: ServerHandler>(
+    stop: &CancellationToken,
+    guard: &Guard<H>,
+    drain: &Drain,
+    limits: &Limits,
+) {
+    stop.cancelled().await;
     drain.run(limits.grace, limits.linger, guard.stop()).await;
     guard.stop().cancel();
     guard.running().close();

@@ -198,14 +198,7 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
         let work = self.inner().listen(context);
         futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(work))
             .await
-            .unwrap_or_else(|_panic| {
-                let reference = crate::telemetry::reference();
-                tracing::error!(what = "subscriptions/listen", reference, "the handler panicked");
-                Err(ErrorData::internal_error(
-                    format!("internal error (reference {reference})"),
-                    None,
-                ))
-            })
+            .unwrap_or_else(|_panic| Err(Failure::panicked("subscriptions/listen").into_error()))
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {

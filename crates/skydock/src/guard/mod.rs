@@ -69,6 +69,13 @@ enum Failure {
 }
 
 impl Failure {
+    /// What a caller hears of a panic, and the log with the same reference.
+    fn panicked(what: &'static str) -> Self {
+        let reference = telemetry::reference();
+        tracing::error!(what, reference, "the handler panicked");
+        Self::Fault(format!("internal error (reference {reference})"))
+    }
+
     fn into_error(self) -> ErrorData {
         match self {
             Self::Protocol(error) => error,
@@ -141,11 +148,7 @@ impl<H: ServerHandler> Guard<H> {
                 Err(Failure::Protocol(error))
             }
             End::Asked(requests) => Err(Failure::Asked(requests)),
-            End::Panicked => {
-                let reference = telemetry::reference();
-                tracing::error!(what, reference, "the handler panicked");
-                Err(Failure::Fault(format!("internal error (reference {reference})")))
-            }
+            End::Panicked => Err(Failure::panicked(what)),
             End::Late => {
                 let limit = self.0.limits.timeout;
                 tracing::warn!(

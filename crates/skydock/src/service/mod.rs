@@ -16,7 +16,7 @@ use rmcp::{
     model::ProtocolVersion,
     transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use self::door::Door;
 use self::{
@@ -55,8 +55,8 @@ struct Inner<H: ServerHandler> {
 }
 
 impl<H: ServerHandler> Service<H> {
-    /// Serves `guard` as `config` says. Needs a runtime of tokio.
-    pub(crate) fn new(guard: Guard<H>, config: &Config, drain: Drain) -> Self {
+    /// Serves `guard` as `config` says, to whom `door` lets in. Needs a runtime of tokio.
+    pub(crate) fn new(guard: Guard<H>, config: &Config, drain: Drain, door: Door) -> Self {
         let limits = &config.limits;
         let sessions = Sessions::new(limits.sessions, limits.session_ttl);
         let stateful = config.mode == Mode::Stateful;
@@ -72,7 +72,6 @@ impl<H: ServerHandler> Service<H> {
             .with_max_request_body_bytes(usize::MAX);
         let dispatch = Dispatch::new(guard.clone(), config.mode);
         let mcp = StreamableHttpService::new(move || Ok(guard.clone()), Arc::clone(&sessions), rmcp);
-        let door = Door::new(&config.hosts, &config.origins);
         Self(Arc::new(Inner {
             mcp,
             dispatch,
@@ -128,12 +127,9 @@ impl<H: ServerHandler> Inner<H> {
             Err(rejection) => return rejection.into_response(None),
         };
         let message = Request::from_parts(parts, body.clone());
-        match self.deliver(&envelope, message, events).await {
-            // a subscription ends only when the client or a shutdown ends it
-            Ok(response) if envelope.requests("subscriptions/listen") => response,
-            Ok(response) => hold(response, place),
-            Err(rejection) => rejection.into_response(envelope.id),
-        }
+        self.deliver(&envelope, message, events, place)
+            .await
+            .unwrap_or_else(|rejection| rejection.into_response(envelope.id))
     }
 
     /// Hands a message over to rmcp, and waits for the head of the answer.
@@ -142,10 +138,10 @@ impl<H: ServerHandler> Inner<H> {
         envelope: &Envelope<'_>,
         mut message: Request<Bytes>,
         events: bool,
+        place: OwnedSemaphorePermit,
     ) -> Result<Response<Body>, Rejection> {
         tracing::debug!(method = %envelope.method, target = envelope.target().as_deref(), "received");
-        let is_request = envelope.kind == Kind::Request;
-        if is_request && self.drain.is_draining() {
+        if envelope.kind == Kind::Request && self.drain.is_draining() {
             return Err(Rejection::Draining);
         }
         let opens = self.stateful && envelope.requests("initialize");
@@ -155,7 +151,8 @@ impl<H: ServerHandler> Inner<H> {
         }
         let visit = self.visit(envelope, message.headers())?;
         message.extensions_mut().insert(visit.clone());
-        let token = (is_request && !envelope.requests("subscriptions/listen")).then(|| self.drain.answer());
+        // a subscription ends only when the client or a shutdown ends it: it is no work that ends by itself
+        let work = (!envelope.requests("subscriptions/listen")).then(|| (self.drain.answer(), place));
         let response = if let Some(answer) = self.dispatch.call(envelope, &mut message, events)? {
             answer.await
         } else {
@@ -171,7 +168,7 @@ impl<H: ServerHandler> Inner<H> {
             };
             translate(answer.map(Body::new), blame, true)?
         };
-        Ok(hold(response, (token, visit)))
+        Ok(hold(response, (work, visit)))
     }
 
     /// How a request comes: with a session or without, and what keeps the session alive while it is worked on.
