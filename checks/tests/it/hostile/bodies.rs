@@ -6,11 +6,8 @@ use checks::program::Program;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
+use super::{MODES, SERVER, VERSION, serve};
 use crate::wire::{self, Answer, Http};
-
-const SERVER: &str = env!("CARGO_BIN_EXE_conformance-server");
-const MODES: [&str; 3] = ["stateful", "stateless", "json"];
-const VERSION: &str = "2025-11-25";
 
 const PARSE: i64 = -32700;
 const REQUEST: i64 = -32600;
@@ -18,10 +15,7 @@ const REQUEST: i64 = -32600;
 #[tokio::test]
 async fn a_body_that_is_not_json_is_a_parse_error() {
     for mode in MODES {
-        let program = Program::serve(Path::new(SERVER), &["--mode", mode])
-            .await
-            .unwrap();
-        let client = Http::initialized(program.mcp(), VERSION).await;
+        let (_program, client) = serve(mode).await;
         let broken: [&[u8]; 6] = [
             b"",
             b"{",
@@ -68,10 +62,7 @@ async fn a_batch_is_an_invalid_request() {
 #[tokio::test]
 async fn json_of_the_wrong_shape_is_an_invalid_request() {
     for mode in MODES {
-        let program = Program::serve(Path::new(SERVER), &["--mode", mode])
-            .await
-            .unwrap();
-        let client = Http::initialized(program.mcp(), VERSION).await;
+        let (_program, client) = serve(mode).await;
         let wrong = [
             json!(null),
             json!(42),
@@ -100,10 +91,7 @@ async fn json_of_the_wrong_shape_is_an_invalid_request() {
 #[tokio::test]
 async fn parameters_of_the_wrong_type_are_named_as_such() {
     for mode in MODES {
-        let program = Program::serve(Path::new(SERVER), &["--mode", mode])
-            .await
-            .unwrap();
-        let client = Http::initialized(program.mcp(), VERSION).await;
+        let (_program, client) = serve(mode).await;
         let wrong = [
             wire::request(1, "tools/call", json!("greet")),
             wire::request(1, "tools/call", json!({ "name": 7 })),
@@ -139,10 +127,7 @@ async fn arguments_of_the_wrong_type_are_explained_to_the_model() {
 #[tokio::test]
 async fn a_body_of_five_megabytes_is_too_large_announced_or_not() {
     for mode in MODES {
-        let program = Program::serve(Path::new(SERVER), &["--mode", mode])
-            .await
-            .unwrap();
-        let client = Http::initialized(program.mcp(), VERSION).await;
+        let (_program, client) = serve(mode).await;
         let arguments = json!({ "name": "x".repeat(5 * 1024 * 1024) });
         let body = wire::request(
             1,

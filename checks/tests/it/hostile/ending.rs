@@ -11,19 +11,13 @@ use reqwest::StatusCode;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
+use super::{MODES, SERVER, VERSION, serve};
 use crate::wire::{Answer, Http, PATIENCE};
-
-const SERVER: &str = env!("CARGO_BIN_EXE_conformance-server");
-const MODES: [&str; 3] = ["stateful", "stateless", "json"];
-const VERSION: &str = "2025-11-25";
 
 #[tokio::test]
 async fn sigterm_delivers_what_is_in_flight_and_begins_nothing_new() {
     for mode in MODES {
-        let mut program = Program::serve(Path::new(SERVER), &["--mode", mode])
-            .await
-            .unwrap();
-        let client = Http::initialized(program.mcp(), VERSION).await;
+        let (mut program, client) = serve(mode).await;
         let flying = fly(&client, 2.0).await;
         program.terminate().unwrap();
         draining(&program).await;

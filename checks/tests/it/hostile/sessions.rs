@@ -7,10 +7,9 @@ use futures::{StreamExt as _, stream};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::{SERVER, VERSION};
 use crate::wire::{self, Http};
 
-const SERVER: &str = env!("CARGO_BIN_EXE_conformance-server");
-const VERSION: &str = "2025-11-25";
 /// What the server may grow by under 10,000 sessions. One costs about 100 KB, and it keeps 1,000 of them.
 const MEMORY: u64 = 300 * 1024 * 1024;
 

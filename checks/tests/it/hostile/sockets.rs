@@ -12,10 +12,8 @@ use tokio::{
     time::timeout,
 };
 
+use super::{SERVER, VERSION, serve};
 use crate::wire::{self, Http, PATIENCE};
-
-const SERVER: &str = env!("CARGO_BIN_EXE_conformance-server");
-const VERSION: &str = "2025-11-25";
 
 /// The same host in this process, where its clocks can be set short.
 async fn impatient() -> Listening {
@@ -156,10 +154,7 @@ async fn bytes_that_are_no_http_harm_nobody() {
 async fn a_huge_answer_to_a_slow_reader_holds_up_nobody_else() {
     const BYTES: usize = 16 * 1024 * 1024;
     for mode in ["stateful", "json"] {
-        let program = Program::serve(Path::new(SERVER), &["--mode", mode])
-            .await
-            .unwrap();
-        let client = Http::initialized(program.mcp(), VERSION).await;
+        let (_program, client) = serve(mode).await;
         let call = json!({ "name": "huge", "arguments": { "bytes": BYTES } });
         // The head has come; the body waits in the sockets until it is read.
         let slow = client

@@ -8,20 +8,15 @@ use std::{
 use checks::program::Program;
 use serde_json::{Value, json};
 
+use super::{MODES, SERVER, VERSION, serve};
 use crate::wire::{self, Answer, Http, PATIENCE, Pipes};
 
-const SERVER: &str = env!("CARGO_BIN_EXE_conformance-server");
-const MODES: [&str; 3] = ["stateful", "stateless", "json"];
-const VERSION: &str = "2025-11-25";
 const AT_ONCE: Duration = Duration::from_secs(2);
 
 #[tokio::test]
 async fn a_panicking_tool_answers_at_once_and_the_next_call_works() {
     for mode in MODES {
-        let program = Program::serve(Path::new(SERVER), &["--mode", mode])
-            .await
-            .unwrap();
-        let client = Http::initialized(program.mcp(), VERSION).await;
+        let (_program, client) = serve(mode).await;
         for _ in 0..3 {
             let began = Instant::now();
             let old = client.call("panic", json!({})).await;
@@ -116,10 +111,7 @@ async fn a_cancelled_tool_ends_in_a_session() {
 #[tokio::test]
 async fn a_tool_whose_client_has_gone_ends_without_a_session() {
     for mode in ["stateless", "json"] {
-        let program = Program::serve(Path::new(SERVER), &["--mode", mode])
-            .await
-            .unwrap();
-        let client = Http::initialized(program.mcp(), VERSION).await;
+        let (_program, client) = serve(mode).await;
         let caller = tokio::spawn({
             let client = client.clone();
             async move { client.call("sleep", json!({ "seconds": 100_000 })).await }
