@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use aws_sdk_lambda::{config::Config, config::timeout::TimeoutConfig, primitives::Blob, types::LogType};
+use aws_sdk_lambda::{
+    config::{Config, timeout::TimeoutConfig},
+    primitives::Blob,
+    types::{InvocationType, LogType},
+};
 use aws_smithy_types::base64;
 
 use super::{Account, Error, FunctionName, error::Call, once::OnlyWhenThrottled};
@@ -78,6 +82,27 @@ impl Account {
                 .filter(|l| !l.is_empty()),
             executed_version: answer.executed_version,
         })
+    }
+
+    /// Asks AWS whether the function could be run by this server, without running it (`DryRun`).
+    ///
+    /// # Errors
+    /// What AWS refuses; [`Error::Denied`] if it may not be run.
+    pub async fn try_invoke(&self, name: &FunctionName, qualifier: Option<&str>) -> Result<(), Error> {
+        let call = Call {
+            operation: "Invoke",
+            name: name.as_str(),
+            region: &self.region,
+        };
+        self.client
+            .invoke()
+            .function_name(name.as_str())
+            .set_qualifier(qualifier.map(str::to_owned))
+            .invocation_type(InvocationType::DryRun)
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| call.refused(error))
     }
 }
 

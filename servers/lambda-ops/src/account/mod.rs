@@ -3,35 +3,50 @@
 mod cause;
 mod change;
 mod error;
+mod identity;
 mod invocation;
+mod layers;
 mod name;
 mod once;
 mod reading;
+mod surroundings;
+mod tags;
+mod versions;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use aws_config::{BehaviorVersion, SdkConfig, profile::load, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig, profile::load, timeout::TimeoutConfig};
 use aws_sdk_lambda::{Client, config::ProvideCredentials};
 use aws_types::os_shim_internal::{Env, Fs};
+use tokio::sync::OnceCell;
 
 pub(crate) use self::cause::chain;
 pub use self::{
     cause::Cause,
     change::Revised,
     error::Error,
+    identity::Identity,
     invocation::{Invocation, PAYLOAD_LIMIT},
+    layers::Layer,
     name::{FunctionName, NotAName},
     reading::{Configuration, Listed, Page, UpdateState},
+    surroundings::{Concurrency, EventSource},
+    tags::Tags,
+    versions::{Alias, Version},
 };
 
 /// A request that reads or changes the configuration is answered within milliseconds, or not at all.
 const ATTEMPT: Duration = Duration::from_secs(15);
 
-/// One account in one region.
+/// One account in one region. Clones share its connections and what is known of its identity.
 #[derive(Debug, Clone)]
 pub struct Account {
     client: Client,
+    tagging: aws_sdk_resourcegroupstagging::Client,
+    sts: aws_sdk_sts::Client,
+    config: SdkConfig,
     region: String,
+    identity: Arc<OnceCell<Identity>>,
 }
 
 /// Why the account could not be reached when the server started.
@@ -118,22 +133,35 @@ impl Account {
             (Err(fault), Ok(())) | (Ok(_), Err(fault)) => return Err(fault),
             (Err(region), Err(credentials)) => return Err(region.and(credentials)),
         };
+        Ok(Self::new(config.clone(), region))
+    }
+
+    /// An account reached by a configuration that is known to be usable.
+    #[must_use]
+    pub fn new(config: SdkConfig, region: impl Into<String>) -> Self {
+        let region = region.into();
         let timeouts = TimeoutConfig::builder()
             .operation_attempt_timeout(ATTEMPT)
             .build();
-        let config = aws_sdk_lambda::config::Builder::from(config)
+        let config = config
+            .into_builder()
+            .region(Region::new(region.clone()))
             .timeout_config(timeouts)
             .build();
-        Ok(Self::new(Client::from_conf(config), region))
+        Self {
+            client: Client::new(&config),
+            tagging: aws_sdk_resourcegroupstagging::Client::new(&config),
+            sts: aws_sdk_sts::Client::new(&config),
+            config,
+            region,
+            identity: Arc::default(),
+        }
     }
 
-    /// An account reached through a client that is already configured.
+    /// The same account in another region, with the same credentials.
     #[must_use]
-    pub fn new(client: Client, region: impl Into<String>) -> Self {
-        Self {
-            client,
-            region: region.into(),
-        }
+    pub fn in_region(&self, region: impl Into<String>) -> Self {
+        Self::new(self.config.clone(), region)
     }
 
     /// The region, such as `eu-central-1`.

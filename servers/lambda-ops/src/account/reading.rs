@@ -1,8 +1,6 @@
-//! What is read: pages of functions, one function's configuration, its tags.
+//! What is read: pages of functions, one function's configuration.
 
-use std::collections::BTreeMap;
-
-use aws_sdk_lambda::types::{FunctionConfiguration, LastUpdateStatus};
+use aws_sdk_lambda::types::{FunctionConfiguration, LastUpdateStatus, SnapStartApplyOn};
 
 use super::{Account, Error, FunctionName, error::Call};
 
@@ -86,6 +84,12 @@ pub struct Configuration {
     pub last_modified: Option<String>,
     /// `$LATEST` or a number.
     pub version: Option<String>,
+    /// The digest of the deployed code.
+    pub code_sha256: Option<String>,
+    /// True if AWS keeps a snapshot of published versions (SnapStart).
+    pub snap_start: bool,
+    /// For a replica of Lambda@Edge, the ARN of the function it is a copy of.
+    pub master_arn: Option<String>,
 }
 
 impl Account {
@@ -176,28 +180,13 @@ impl Account {
             revision_id: answer.revision_id,
             last_modified: answer.last_modified,
             version: answer.version,
+            code_sha256: answer.code_sha256,
+            snap_start: answer
+                .snap_start
+                .and_then(|snap_start| snap_start.apply_on)
+                .is_some_and(|apply_on| apply_on == SnapStartApplyOn::PublishedVersions),
+            master_arn: answer.master_arn.filter(|arn| !arn.is_empty()),
         })
-    }
-
-    /// The tags of the function with this ARN. Versions and aliases have none of their own.
-    ///
-    /// # Errors
-    /// What AWS refuses.
-    pub async fn tags(&self, arn: &str) -> Result<BTreeMap<String, String>, Error> {
-        let arn = without_qualifier(arn);
-        let call = Call {
-            operation: "ListTags",
-            name: arn,
-            region: &self.region,
-        };
-        let answer = self
-            .client
-            .list_tags()
-            .resource(arn)
-            .send()
-            .await
-            .map_err(|error| call.refused(error))?;
-        Ok(answer.tags.unwrap_or_default().into_iter().collect())
     }
 }
 
@@ -226,24 +215,4 @@ fn update_state(status: Option<&LastUpdateStatus>, reason: Option<String>) -> Up
 fn sorted(mut names: Vec<String>) -> Vec<String> {
     names.sort_unstable();
     names
-}
-
-/// `arn:aws:lambda:REGION:ACCOUNT:function:NAME` of an ARN that may go on with `:VERSION`.
-fn without_qualifier(arn: &str) -> &str {
-    arn.match_indices(':')
-        .nth(6)
-        .and_then(|(at, _)| arn.get(..at))
-        .unwrap_or(arn)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_tags_of_a_version_are_those_of_its_function() {
-        let arn = "arn:aws:lambda:eu-central-1:123456789012:function:orders-api";
-        assert_eq!(without_qualifier(arn), arn);
-        assert_eq!(without_qualifier(&format!("{arn}:7")), arn);
-    }
 }

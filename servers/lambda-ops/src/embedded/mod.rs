@@ -19,9 +19,10 @@ use std::{
     time::Duration,
 };
 
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 use aws_sdk_lambda::{
     Client,
-    config::{BehaviorVersion, Credentials, Region, retry::RetryConfig},
+    config::{Credentials, SharedCredentialsProvider},
 };
 use jiff::civil::Date;
 
@@ -123,23 +124,29 @@ impl Embedded {
     /// The account as the tools see it.
     #[must_use]
     pub fn account(&self) -> Account {
-        Account::new(self.client(), REGION)
+        Account::new(self.config(), REGION)
     }
 
-    /// An SDK client of it. Its retries are the SDK's own with shorter pauses.
+    /// An SDK client of it.
     #[must_use]
     pub fn client(&self) -> Client {
+        Client::new(&self.config())
+    }
+
+    /// What any client of the SDK needs to reach it. Retries are the SDK's own with shorter pauses.
+    #[must_use]
+    pub fn config(&self) -> SdkConfig {
         let retries = RetryConfig::standard()
             .with_max_attempts(4)
             .with_initial_backoff(Duration::from_millis(20));
-        let config = aws_sdk_lambda::Config::builder()
+        let credentials = Credentials::new("embedded", "embedded", None, None, "embedded");
+        SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))
-            .credentials_provider(Credentials::new("embedded", "embedded", None, None, "embedded"))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
             .retry_config(retries)
             .http_client(connector::Connector(self.clone()))
-            .build();
-        Client::from_conf(config)
+            .build()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

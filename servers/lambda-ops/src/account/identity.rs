@@ -1,0 +1,44 @@
+//! Who this server is to AWS: every result of a change names it.
+
+use super::{Account, Error, error::Call};
+
+/// The identity that calls are made with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Identity {
+    /// The account's number.
+    pub account: String,
+    /// The ARN of the user or of the role's session.
+    pub arn: String,
+    /// The region that calls are sent to.
+    pub region: String,
+}
+
+impl Account {
+    /// Who this server is, as AWS STS says (`GetCallerIdentity`, which needs no permission). Asked once.
+    ///
+    /// # Errors
+    /// What AWS refuses.
+    pub async fn identity(&self) -> Result<&Identity, Error> {
+        self.identity.get_or_try_init(|| self.ask_identity()).await
+    }
+
+    async fn ask_identity(&self) -> Result<Identity, Error> {
+        let call = Call {
+            operation: "GetCallerIdentity",
+            name: "",
+            region: &self.region,
+        };
+        let answer = self
+            .sts
+            .get_caller_identity()
+            .send()
+            .await
+            .map_err(|error| call.refused(error))?;
+        Ok(Identity {
+            account: answer.account.unwrap_or_default(),
+            arn: answer.arn.unwrap_or_default(),
+            region: self.region.clone(),
+        })
+    }
+}
