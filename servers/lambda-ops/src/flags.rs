@@ -3,6 +3,8 @@
 use reqwest::Url;
 use skydock::Faults;
 
+use crate::embedded;
+
 /// AWS's page of runtimes in its markdown form.
 const RUNTIMES_PAGE: &str = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.md";
 /// Any number does; this one is the demo's.
@@ -22,6 +24,9 @@ pub struct Flags {
     /// Which made-up account: the same number gives the same functions [default: 1]
     #[arg(long, env = "SKYDOCK_EMBEDDED_SEED", value_name = "N")]
     pub embedded_seed: Option<String>,
+    /// How many functions the made-up account has in its own region, from 1 to 5000 [default: 120]
+    #[arg(long, env = "SKYDOCK_EMBEDDED_FUNCTIONS", value_name = "N")]
+    pub embedded_functions: Option<String>,
     /// Where to read the dates of runtimes (AWS's page in markdown), or `off` for those compiled in [default: AWS's
     /// page; `off` for the embedded account]
     #[arg(long, env = "SKYDOCK_RUNTIMES_PAGE", value_name = "URL|off")]
@@ -39,7 +44,7 @@ pub(crate) struct Choice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Chosen {
     Aws,
-    Embedded { seed: u64 },
+    Embedded { seed: u64, functions: usize },
 }
 
 impl Flags {
@@ -72,6 +77,7 @@ impl Flags {
                 SEED
             }
         };
+        let functions = embedded_functions(self.embedded_functions.as_deref(), account, &mut faults);
         let default_page = if account == "embedded" {
             "off"
         } else {
@@ -92,7 +98,7 @@ impl Flags {
             return Err(faults);
         }
         let account = if account == "embedded" {
-            Chosen::Embedded { seed }
+            Chosen::Embedded { seed, functions }
         } else {
             Chosen::Aws
         };
@@ -100,6 +106,24 @@ impl Flags {
             account,
             runtimes_page,
         })
+    }
+}
+
+fn embedded_functions(given: Option<&str>, account: &str, faults: &mut Faults) -> usize {
+    const FLAG: &str = "--embedded-functions (SKYDOCK_EMBEDDED_FUNCTIONS)";
+    let Some(given) = given else { return embedded::SIZE };
+    match given.parse() {
+        Ok(functions @ 1..=5000) => {
+            if account == "aws" {
+                let remedy = "leave it out, or give --account embedded too: AWS has the functions it has";
+                faults.add(FLAG, given, remedy);
+            }
+            functions
+        }
+        _ => {
+            faults.add(FLAG, given, "write a whole number from 1 to 5000");
+            embedded::SIZE
+        }
     }
 }
 
@@ -122,13 +146,17 @@ mod tests {
         let flags = Flags {
             account: Some("embedded".into()),
             embedded_seed: Some("7".into()),
+            embedded_functions: Some("1000".into()),
             runtimes_page: None,
         };
         let choice = flags.read().expect("nothing is wrong");
         assert_eq!(
             choice,
             Choice {
-                account: Chosen::Embedded { seed: 7 },
+                account: Chosen::Embedded {
+                    seed: 7,
+                    functions: 1000
+                },
                 runtimes_page: None
             }
         );
@@ -152,12 +180,14 @@ mod tests {
         let flags = Flags {
             account: Some("azure".into()),
             embedded_seed: Some("-1".into()),
+            embedded_functions: Some("5001".into()),
             runtimes_page: Some("ftp://example.com".into()),
         };
-        let faults = flags.read().expect_err("all three are wrong").to_string();
+        let faults = flags.read().expect_err("all four are wrong").to_string();
         for text in [
             "--account (SKYDOCK_ACCOUNT) is \"azure\"",
             "is \"-1\"",
+            "is \"5001\"",
             "is \"ftp://example.com\"",
         ] {
             assert!(faults.contains(text), "{faults}");

@@ -56,7 +56,9 @@ impl LambdaOps {
                 Account::from_environment().await.map_err(Error::handler)?,
                 runtimes,
             )),
-            Chosen::Embedded { seed } => Ok(Self::on(&Embedded::new(seed), runtimes)),
+            Chosen::Embedded { seed, functions } => {
+                Ok(Self::on(&Embedded::of_size(seed, functions), runtimes))
+            }
         }
     }
 

@@ -197,9 +197,11 @@ impl Call<'_> {
                 name: self.name.to_owned(),
                 region: self.region.to_owned(),
             },
-            "TooManyRequestsException" | "ThrottlingException" | "Throttling" | "EC2ThrottledException" => {
-                Error::Throttled { operation }
-            }
+            "TooManyRequestsException"
+            | "ThrottlingException"
+            | "ThrottledException"
+            | "Throttling"
+            | "EC2ThrottledException" => Error::Throttled { operation },
             "ResourceConflictException" | "ResourceNotReadyException" => {
                 Error::Conflict { operation, message }
             }
@@ -207,6 +209,7 @@ impl Call<'_> {
                 name: self.name.to_owned(),
             },
             "InvalidParameterValueException"
+            | "InvalidParameterException"
             | "ValidationException"
             | "InvalidRequestContentException"
             | "RequestTooLargeException"
