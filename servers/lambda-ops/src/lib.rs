@@ -67,7 +67,7 @@ impl LambdaOps {
                 Account::from_environment().await.map_err(Error::handler)?,
                 runtimes,
             ),
-            Chosen::Embedded { seed } => Self::on(&Embedded::new(seed), runtimes),
+            Chosen::Embedded { seed, functions } => Self::on(&Embedded::of_size(seed, functions), runtimes),
         };
         Ok(server.with_allow(allow).with_audit(audit))
     }

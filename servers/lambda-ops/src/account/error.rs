@@ -203,9 +203,11 @@ impl Call<'_> {
                 name: self.name.to_owned(),
                 region: self.region.to_owned(),
             },
-            "TooManyRequestsException" | "ThrottlingException" | "Throttling" | "EC2ThrottledException" => {
-                Error::Throttled { operation }
-            }
+            "TooManyRequestsException"
+            | "ThrottlingException"
+            | "ThrottledException"
+            | "Throttling"
+            | "EC2ThrottledException" => Error::Throttled { operation },
             "ResourceConflictException" | "ResourceNotReadyException" => {
                 Error::Conflict { operation, message }
             }
@@ -213,6 +215,7 @@ impl Call<'_> {
                 name: self.name.to_owned(),
             },
             "InvalidParameterValueException"
+            | "InvalidParameterException"
             | "ValidationException"
             | "InvalidRequestContentException"
             | "RequestTooLargeException"

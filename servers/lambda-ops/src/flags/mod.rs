@@ -11,6 +11,7 @@ use skydock::Faults;
 use crate::{
     allow::{ALLOW, Allow},
     audit::{Audit, Place},
+    embedded,
 };
 
 /// AWS's page of runtimes in its markdown form.
@@ -32,6 +33,9 @@ pub struct Flags {
     /// Which made-up account: the same number gives the same functions [default: 1]
     #[arg(long, env = "SKYDOCK_EMBEDDED_SEED", value_name = "N")]
     pub embedded_seed: Option<String>,
+    /// How many functions the made-up account has in its own region, from 1 to 5000 [default: 120]
+    #[arg(long, env = "SKYDOCK_EMBEDDED_FUNCTIONS", value_name = "N")]
+    pub embedded_functions: Option<String>,
     /// Where to read the dates of runtimes (AWS's page in markdown), or `off` for those compiled in [default: AWS's
     /// page; `off` for the embedded account]
     #[arg(long, env = "SKYDOCK_RUNTIMES_PAGE", value_name = "URL|off")]
@@ -85,7 +89,7 @@ pub(crate) struct Choice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Chosen {
     Aws,
-    Embedded { seed: u64 },
+    Embedded { seed: u64, functions: usize },
 }
 
 /// What is around the process, as far as flags depend on it.
@@ -165,10 +169,31 @@ impl Flags {
                 SEED
             }
         };
+        let functions = self.read_functions(account, faults);
         if account == "embedded" {
-            Chosen::Embedded { seed }
+            Chosen::Embedded { seed, functions }
         } else {
             Chosen::Aws
+        }
+    }
+
+    fn read_functions(&self, account: &str, faults: &mut Faults) -> usize {
+        const FLAG: &str = "--embedded-functions (SKYDOCK_EMBEDDED_FUNCTIONS)";
+        let Some(given) = self.embedded_functions.as_deref() else {
+            return embedded::SIZE;
+        };
+        match given.parse() {
+            Ok(functions @ 1..=5000) => {
+                if account == "aws" {
+                    let remedy = "leave it out, or give --account embedded too: AWS has the functions it has";
+                    faults.add(FLAG, given, remedy);
+                }
+                functions
+            }
+            _ => {
+                faults.add(FLAG, given, "write a whole number from 1 to 5000");
+                embedded::SIZE
+            }
         }
     }
 

@@ -40,10 +40,12 @@ fn the_embedded_account_reads_no_page_unless_told_to_and_permits_no_more() {
     let flags = Flags {
         account: Some("embedded".into()),
         embedded_seed: Some("7".into()),
+        embedded_functions: Some("1000".into()),
         ..Flags::default()
     };
     let choice = read(&flags).expect("nothing is wrong");
-    assert_eq!(choice.account, Chosen::Embedded { seed: 7 });
+    let functions = 1000;
+    assert_eq!(choice.account, Chosen::Embedded { seed: 7, functions });
     assert_eq!(choice.runtimes_page, None);
     assert!(!choice.allow.may_invoke() && !choice.allow.may_write());
 }
@@ -65,6 +67,7 @@ fn every_fault_is_named_at_once() {
     let flags = Flags {
         account: Some("azure".into()),
         embedded_seed: Some("-1".into()),
+        embedded_functions: Some("5001".into()),
         runtimes_page: Some("ftp://example.com".into()),
         allow: strings(&["everything"]),
         allow_function: strings(&["["]),
@@ -76,6 +79,7 @@ fn every_fault_is_named_at_once() {
     for text in [
         "--account (SKYDOCK_ACCOUNT) is \"azure\"",
         "is \"-1\"",
+        "is \"5001\"",
         "is \"ftp://example.com\"",
         "--allow (SKYDOCK_ALLOW) is \"everything\"",
         "--allow-function (SKYDOCK_ALLOW_FUNCTION) is \"[\"",
