@@ -6,9 +6,11 @@
 //! they end), [`embedded`] (a Lambda API in this process).
 
 pub mod account;
+pub mod allow;
 mod clock;
 pub mod embedded;
 mod flags;
+pub mod owner;
 pub mod runtimes;
 mod tools;
 pub mod upgrade;
@@ -16,14 +18,20 @@ pub mod upgrade;
 use std::sync::Arc;
 
 use rmcp::handler::server::tool::ToolRouter;
-use skydock::Error;
+use skydock::{Error, Key};
+use tokio::sync::{
+    Mutex,
+    mpsc::{UnboundedSender, unbounded_channel},
+};
+use tokio_util::sync::CancellationToken;
 
 use self::{
     account::Account,
+    allow::Allow,
     embedded::Embedded,
     flags::{Choice, Chosen},
     runtimes::Runtimes,
-    upgrade::Patience,
+    upgrade::{Journal, JournalFault, Patience, Recovered, Seal, Surroundings},
 };
 pub use self::{clock::Clock, flags::Flags};
 
@@ -34,6 +42,11 @@ pub struct LambdaOps {
     runtimes: Arc<Runtimes>,
     clock: Clock,
     patience: Patience,
+    allow: Allow,
+    journal: Journal,
+    seal: Seal,
+    /// Held while changes are recovered: what was recovered in the background and not told yet.
+    recovered: Arc<Mutex<Vec<Recovered>>>,
     tool_router: Arc<ToolRouter<Self>>,
 }
 
@@ -80,6 +93,10 @@ impl LambdaOps {
             runtimes: Arc::new(runtimes),
             clock: Clock::default(),
             patience: Patience::default(),
+            allow: Allow::nothing(),
+            journal: Journal::in_memory(),
+            seal: Seal::new(&Key::random()),
+            recovered: Arc::default(),
             tool_router: Arc::new(Self::tool_router()),
         }
     }
@@ -94,5 +111,71 @@ impl LambdaOps {
     #[must_use]
     pub fn with_patience(self, patience: Patience) -> Self {
         Self { patience, ..self }
+    }
+
+    /// What the operator permits. Without this it is nothing but looking.
+    #[must_use]
+    pub fn with_allow(self, allow: Allow) -> Self {
+        Self { allow, ..self }
+    }
+
+    /// Where changes are written down. Without this they are kept in memory, and a killed server's are lost.
+    #[must_use]
+    pub fn with_journal(self, journal: Journal) -> Self {
+        Self { journal, ..self }
+    }
+
+    /// What signs the tokens of plans. Without this it is random, and a token is good for this process alone.
+    #[must_use]
+    pub fn with_key(self, key: &Key) -> Self {
+        Self {
+            seal: Seal::new(key),
+            ..self
+        }
+    }
+
+    /// Finishes or undoes every change that a server with the same journal left in the middle. One recovery goes on at
+    /// a time; a second one waits. What [`LambdaOps::recover_in_background`] has recovered comes with the first.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub async fn recover(&self) -> Result<Vec<Recovered>, JournalFault> {
+        let mut held = self.recovered.lock().await;
+        let recovered = self.recover_now().await?;
+        Ok(std::mem::take(&mut *held).into_iter().chain(recovered).collect())
+    }
+
+    /// Begins [`LambdaOps::recover`] and leaves it to itself, if changing is permitted.
+    pub fn recover_in_background(&self) {
+        if !self.allow.may_write() {
+            return;
+        }
+        let server = self.clone();
+        tokio::spawn(async move {
+            let mut held = server.recovered.lock().await;
+            match server.recover_now().await {
+                Ok(recovered) => held.extend(recovered),
+                Err(fault) => tracing::error!(cause = account::chain(&fault), "changes cannot be recovered"),
+            }
+        });
+    }
+
+    async fn recover_now(&self) -> Result<Vec<Recovered>, JournalFault> {
+        let (progress, _nobody) = unbounded_channel();
+        upgrade::recover(
+            &self.account,
+            &self.surroundings(CancellationToken::new(), progress),
+        )
+        .await
+    }
+
+    fn surroundings(&self, cancelled: CancellationToken, progress: UnboundedSender<String>) -> Surroundings {
+        Surroundings {
+            patience: self.patience,
+            allow: self.allow.clone(),
+            journal: self.journal.clone(),
+            cancelled,
+            progress,
+        }
     }
 }

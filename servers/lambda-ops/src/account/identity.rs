@@ -1,9 +1,12 @@
 //! Who this server is to AWS: every result of a change names it.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::{Account, Error, error::Call};
 
 /// The identity that calls are made with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Identity {
     /// The account's number.
