@@ -30,4 +30,5 @@ pub use self::{
     host::{Host, Listening},
     limits::Limits,
     program::{serve, serve_with},
+    telemetry::reference,
 };

@@ -23,13 +23,5 @@ impl AsRef<skydock::Flags> for Args {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    skydock::serve_with(async |args: &Args| {
-        let server = LambdaOps::open(&args.account).await?;
-        // a key that cannot be read is a fault of the host's flags, which the host names
-        Ok(match args.host.key() {
-            Ok(Some(key)) => server.with_key(&key),
-            _ => server,
-        })
-    })
-    .await
+    skydock::serve_with(async |args: &Args| LambdaOps::open(&args.account, &args.host).await).await
 }

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use futures::future::BoxFuture;
-use lambda_ops::LambdaOps;
+use lambda_ops::{LambdaOps, allow::Allow};
 use reqwest::Url;
 use rmcp::model::{ElicitRequestParams, ElicitResult, ElicitationAction, ProgressNotificationParam};
 use skydock::{Host, Listening};
@@ -55,7 +55,8 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let listener = bind(args.listen).await?;
-    let mut server = Host::new(LambdaOps::embedded(args.seed)).listen(listener)?;
+    let handler = LambdaOps::embedded(args.seed).with_allow(Allow::everything());
+    let mut server = Host::new(handler).listen(listener)?;
     let show = async {
         tell(&server.url()).await?;
         if args.once {

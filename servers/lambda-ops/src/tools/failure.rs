@@ -7,7 +7,10 @@ use rmcp::{
 };
 
 use super::marker;
-use crate::{account, upgrade};
+use crate::{account, allow, audit, upgrade};
+
+/// Every change and every run names the account it was made in, so without that there is none.
+const UNIDENTIFIED: &str = "nothing was begun, because AWS does not say which account this is";
 
 /// Why a tool gives no result.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +21,16 @@ pub(super) enum Failure {
         "{0:?} names a version or alias, and only $LATEST can be changed; give the function's name without it"
     )]
     Qualified(String),
+    #[error(transparent)]
+    Refused(#[from] allow::Refusal),
+    #[error(transparent)]
+    Audit(#[from] audit::Unwritable),
+    #[error("{UNIDENTIFIED}: {0}")]
+    Unidentified(#[source] account::Error),
+    #[error("{0:?} is not the name of a version or alias (letters, digits, `-`, `_`); get-function has them")]
+    Qualifier(String),
+    #[error("{0:?} names a version or alias, and so does qualifier; give one of them")]
+    QualifiedTwice(String),
     #[error(transparent)]
     Marker(#[from] marker::Fault),
     #[error("{field} is not JSON ({cause}); pass one JSON value as a string, such as \"{{}}\"")]
@@ -40,8 +53,6 @@ pub(super) enum Failure {
     MayHaveRun(#[source] account::Error),
     #[error(transparent)]
     Upgrade(#[from] upgrade::Refusal),
-    #[error("this server may not change functions; its operator can permit it with --allow write")]
-    NoWrite,
     #[error("clientToken must be 1 to 64 characters of A-Z a-z 0-9 . _ -")]
     ClientToken,
     #[error("{0}; nothing was changed")]
@@ -59,7 +70,7 @@ impl Failure {
     fn is_ours(&self) -> bool {
         let ours = |error: &account::Error| error.is_ambiguous();
         match self {
-            Self::Account(error) => ours(error),
+            Self::Account(error) | Self::Unidentified(error) => ours(error),
             Self::Upgrade(refusal) => refusal.is_ours(),
             Self::MayHaveRun(_) | Self::Aborted(_) | Self::Unwritable(_) | Self::Unsigned(_) => true,
             _ => false,
@@ -69,18 +80,19 @@ impl Failure {
     /// The text for the model. What stands in causes (principals, hosts) is for the operator's log.
     fn tell(self) -> String {
         if self.is_ours() {
-            let id = format!("{:016x}", rand::random::<u64>());
+            let reference = skydock::reference();
             // displayed, not debugged: causes may hold what AWS answered
-            tracing::error!(id, cause = account::chain(&self), "a tool call failed");
+            tracing::error!(reference, cause = account::chain(&self), "a tool call failed");
             let remedy = match self {
                 Self::MayHaveRun(_) => "do not repeat it; look at its effects, or ask the user, and",
                 Self::Aborted(_) => "look with get-function before you try again, and if it stays so",
                 _ => "try again, and if it stays so",
             };
-            return format!("{self}; {remedy} give the operator of this server the id {id}");
+            return format!("{self}; {remedy} give the operator of this server the reference {reference}");
         }
         match self {
             Self::Account(error) | Self::Upgrade(upgrade::Refusal::Account(error)) => error.say(),
+            Self::Unidentified(error) => format!("{UNIDENTIFIED}: {}", error.say()),
             _ => self.to_string(),
         }
     }

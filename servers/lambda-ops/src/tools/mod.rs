@@ -1,24 +1,33 @@
 //! The tools as a model sees them: names, descriptions, what goes in and what comes out.
 
+mod changing;
 mod failure;
 mod get_function;
 mod get_runtime_info;
 mod invoke_function;
 mod list_functions;
 mod marker;
+mod measured;
 mod recover_updates;
 mod update_function_runtime;
 
 use rmcp::{
-    Json, RoleServer, ServerHandler,
-    handler::server::{tool::schema_for_output, wrapper::Parameters},
-    model::{CallToolResult, Implementation, ServerCapabilities, ServerConfig},
+    ErrorData, Json, RoleServer, ServerHandler,
+    handler::server::{
+        tool::{IntoCallToolResult as _, ToolCallContext, schema_for_output},
+        wrapper::Parameters,
+    },
+    model::{
+        CallToolRequestParams, CallToolResponse, CallToolResult, Implementation, ServerCapabilities,
+        ServerConfig,
+    },
     service::RequestContext,
     tool, tool_handler, tool_router,
 };
 
+pub(crate) use self::changing::router;
 use self::failure::Failure;
-use crate::LambdaOps;
+use crate::{LambdaOps, audit::Who};
 
 const INSTRUCTIONS: &str = "\
 Operates AWS Lambda functions in one account and region. To find functions on runtimes that end: call \
@@ -90,8 +99,9 @@ impl LambdaOps {
     async fn invoke_function(
         &self,
         Parameters(input): Parameters<invoke_function::Input>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Failure> {
-        invoke_function::run(self, input).await
+        invoke_function::run(self, input, &context).await
     }
 
     #[tool(
@@ -135,13 +145,26 @@ impl LambdaOps {
     async fn recover_updates(
         &self,
         Parameters(recover_updates::Input {}): Parameters<recover_updates::Input>,
+        context: RequestContext<RoleServer>,
     ) -> Result<Json<recover_updates::Output>, Failure> {
-        recover_updates::run(self).await.map(Json)
+        recover_updates::run(self, Who::of(&context)).await.map(Json)
     }
 }
 
 #[tool_handler(router = self.tool_router)]
 impl ServerHandler for LambdaOps {
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        if let Err(refusal) = changing::listed(&self.allow, &request.name) {
+            return Failure::from(refusal).into_call_tool_result();
+        }
+        let call = ToolCallContext::new(self, request, context);
+        self.tool_router.call(call).await
+    }
+
     fn get_info(&self) -> ServerConfig {
         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
             .with_server_info(
@@ -149,6 +172,6 @@ impl ServerHandler for LambdaOps {
                     .with_title("AWS Lambda operations")
                     .with_description(env!("CARGO_PKG_DESCRIPTION")),
             )
-            .with_instructions(INSTRUCTIONS)
+            .with_instructions(format!("{INSTRUCTIONS} {}", self.allow.describe()))
     }
 }

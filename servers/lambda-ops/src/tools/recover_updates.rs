@@ -4,7 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
-use crate::{LambdaOps, account::Identity, upgrade::Recovered};
+use crate::{
+    LambdaOps,
+    account::Identity,
+    audit::Who,
+    upgrade::{Recovered, Refusal},
+};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -19,9 +24,13 @@ pub(super) struct Output {
     identity: Identity,
 }
 
-pub(super) async fn run(server: &LambdaOps) -> Result<Output, Failure> {
-    server.allow.may_write().then_some(()).ok_or(Failure::NoWrite)?;
-    let identity = server.account.identity().await?.clone();
-    let recovered = server.recover().await.map_err(crate::upgrade::Refusal::from)?;
+pub(super) async fn run(server: &LambdaOps, who: Who) -> Result<Output, Failure> {
+    let identity = server
+        .account
+        .identity()
+        .await
+        .map_err(Failure::Unidentified)?
+        .clone();
+    let recovered = server.recover_for(who).await.map_err(Refusal::from)?;
     Ok(Output { recovered, identity })
 }

@@ -14,7 +14,9 @@ use super::failure::{Failure, event};
 use crate::{
     LambdaOps,
     account::FunctionName,
-    owner::Patch,
+    allow::{Deed, Refusal},
+    audit::Who,
+    owner::{Owner, Patch},
     upgrade::{self, Checked, Circumstances, Outcome, Phase, Plan, Ready, Report, Request, State},
 };
 
@@ -67,6 +69,9 @@ pub(super) struct Output {
     /// What to call again with, once the user has seen the plan and agreed.
     #[serde(skip_serializing_if = "Option::is_none")]
     plan_token: Option<String>,
+    /// What owns the function.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<Owner>,
     /// What to change in the template that owns the function.
     #[serde(skip_serializing_if = "Option::is_none")]
     patch: Option<Patch>,
@@ -81,6 +86,7 @@ impl From<Report> for Output {
             report,
             plan: None,
             plan_token: None,
+            owner: None,
             patch: None,
             next: None,
         }
@@ -99,7 +105,7 @@ pub(super) async fn run(
     let request = read(input)?;
     if !dry_run {
         if !server.allow.may_write() {
-            return Err(Failure::NoWrite);
+            return Err(Refusal::Off(Deed::Write).into());
         }
         if let Some(report) = upgrade::recall(&server.account, &request, &server.journal).await? {
             return result(report.into());
@@ -114,8 +120,9 @@ pub(super) async fn run(
     };
     let ready = match upgrade::check(&server.account, &request, circumstances).await? {
         Checked::Same(report) => return result(report.into()),
-        Checked::Owned(report, patch) => {
+        Checked::Owned { report, owner, patch } => {
             return result(Output {
+                owner: Some(owner),
                 patch: Some(patch),
                 ..report.into()
             });
@@ -200,7 +207,7 @@ async fn change(
     let cancelled = context.ct.child_token();
     // If this call is dropped (a host's deadline, a client that left), the procedure is not: it puts back and ends.
     let _cancel_when_dropped = cancelled.clone().drop_guard();
-    let surroundings = server.surroundings(cancelled, progress);
+    let surroundings = server.surroundings(Who::of(&context), cancelled, progress);
     let account = server.account.clone();
     let procedure = tokio::spawn(async move { upgrade::run(&account, &request, ready, &surroundings).await });
     forward(told, &context).await;

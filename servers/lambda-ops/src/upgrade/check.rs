@@ -38,8 +38,15 @@ pub struct Circumstances<'a> {
 pub enum Checked {
     /// It is on that runtime already: there is nothing to do.
     Same(Report),
-    /// A template owns the function: this is what to change there.
-    Owned(Report, Patch),
+    /// A template owns the function, so that is what to change.
+    Owned {
+        /// That nothing was changed, and why.
+        report: Report,
+        /// What owns it.
+        owner: Owner,
+        /// What to change there.
+        patch: Patch,
+    },
     /// It may be changed.
     Ready(Box<Ready>),
 }
@@ -113,14 +120,12 @@ pub async fn check(
             let report = Report::of(&plan, Outcome::OwnedByTemplate, before.revision_id).with(
                 Phase::Check,
                 State::Done,
-                format!(
-                    "{owner} owns the function and would undo the change; change its template as `patch` says"
-                ),
+                "a template owns the function and would undo the change; change it there, as `patch` says",
             );
-            return Ok(Checked::Owned(report, patch));
+            return Ok(Checked::Owned { report, owner, patch });
         }
         plan.notes.push(format!(
-            "{owner} owns the function: its next deployment puts {} back",
+            "a template owns the function: its next deployment puts {} back",
             plan.from
         ));
     }

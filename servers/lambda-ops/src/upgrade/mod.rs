@@ -16,6 +16,8 @@ mod send;
 mod settle;
 mod validate;
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +32,11 @@ pub use self::{
     report::{Outcome, Phase, Report, State, Step},
     settle::{Pace, Patience},
 };
-use crate::{account::FunctionName, allow::Allow};
+use crate::{
+    account::FunctionName,
+    allow::Allow,
+    audit::{Audit, Who},
+};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -59,9 +65,13 @@ pub struct Surroundings {
     /// How long it may take.
     pub patience: Patience,
     /// What the operator permits.
-    pub allow: Allow,
+    pub allow: Arc<Allow>,
     /// Where it is written down.
     pub journal: Journal,
+    /// Where each change and its end are told.
+    pub audit: Audit,
+    /// Who wants it.
+    pub who: Who,
     /// Ends it early: what was changed is put back.
     pub cancelled: CancellationToken,
     /// Told what is going on, as it happens.

@@ -59,6 +59,15 @@ pub enum Validation {
 }
 
 impl Validation {
+    /// In a word, as it is written.
+    pub(super) const fn word(&self) -> &'static str {
+        match self {
+            Self::DryRun => "dry-run",
+            Self::Argument { .. } => "argument",
+            Self::Tag { .. } => "tag",
+        }
+    }
+
     /// The digest of the event that the function is run with, if it is.
     pub(super) fn digest(&self) -> Option<&str> {
         match self {

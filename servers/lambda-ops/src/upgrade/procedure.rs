@@ -1,7 +1,7 @@
 //! The procedure itself: a version to go back to, the update, the wait, the trial, and back if any of it fails.
 
 use super::{
-    Outcome, Phase, Ready, Refusal, Report, Request, State, Surroundings,
+    Outcome, Phase, Plan, Ready, Refusal, Report, Request, State, Surroundings,
     journal::{self, Event, Header, Known},
     plan::digest,
     put_back::{self, Back, Obstacle},
@@ -10,7 +10,10 @@ use super::{
     settle::{Looks, Settled, passes, wait},
     validate,
 };
-use crate::account::{Account, Configuration, FunctionName};
+use crate::{
+    account::{Account, Configuration, FunctionName},
+    audit,
+};
 
 /// A change under way.
 pub(super) struct Change<'a> {
@@ -116,7 +119,52 @@ pub async fn run(
         .chain(change.record.plan.notes.clone())
         .collect();
     change.record.note(Phase::Check, State::Done, told.join("; "));
-    Ok(change.make(before, event.as_deref()).await)
+    let mut line = begun(
+        &change.record.plan,
+        audit::Event::UpdateFunctionRuntime,
+        surroundings,
+    );
+    if let Err(fault) = surroundings.audit.write(&line) {
+        change.record.note(Phase::Check, State::Failed, fault.to_string());
+        let from = change.record.from().to_owned();
+        return Ok(change
+            .record
+            .close(Outcome::Unchanged, Some(from), before.revision_id)
+            .await);
+    }
+    let report = change.make(before, event.as_deref()).await;
+    end(&mut line, &report, surroundings);
+    Ok(report)
+}
+
+/// The line of the audit with which a change begins.
+pub(super) fn begun(plan: &Plan, event: audit::Event, surroundings: &Surroundings) -> audit::Line {
+    let who = surroundings.who.clone();
+    let mut line = audit::Line::new(event, who, &plan.identity, &plan.function_name);
+    line.plan = Some(audit::Plan {
+        from: plan.from.clone(),
+        to: plan.to.clone(),
+        revision: plan.revision_id.clone(),
+        validation: plan.validation.word().to_owned(),
+    });
+    line.before = Some(audit::Seen {
+        runtime: Some(plan.from.clone()),
+        revision: plan.revision_id.clone(),
+    });
+    line
+}
+
+/// Writes the line of the audit with which it ends.
+pub(super) fn end(line: &mut audit::Line, report: &Report, surroundings: &Surroundings) {
+    line.outcome = report.outcome.word().to_owned();
+    line.after = Some(audit::Seen {
+        runtime: report.runtime.clone(),
+        revision: report.revision_id.clone(),
+    });
+    let failed = report.steps.iter().find(|step| step.state == State::Failed);
+    line.reason = failed.map(|step| step.detail.clone());
+    // it has ended; that the audit has no end of it is in the log
+    let _ = surroundings.audit.write(line);
 }
 
 impl Change<'_> {

@@ -9,12 +9,15 @@ use super::{
     check::stored_event,
     journal::{Claimed, Fault, Header, Sent, Story},
     plan::digest,
-    procedure::{Change, Stop},
+    procedure::{Change, Stop, begun, end},
     put_back::{self, Back, Obstacle},
     record::Record,
     settle::Looks,
 };
-use crate::account::{Account, Configuration, FunctionName};
+use crate::{
+    account::{Account, Configuration, FunctionName},
+    audit,
+};
 
 /// A change that was found in the middle, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -36,7 +39,11 @@ pub async fn run(account: &Account, surroundings: &Surroundings) -> Result<Vec<R
     let mut recovered = Vec::new();
     for claimed in surroundings.journal.claim().await? {
         let id = claimed.header.id.clone();
+        let mut line = begun(&claimed.header.plan, audit::Event::RecoverUpdates, surroundings);
+        // a change that is in the middle is finished even if the audit cannot say so; its log does
+        let _ = surroundings.audit.write(&line);
         let report = one(account, surroundings, claimed).await;
+        end(&mut line, &report, surroundings);
         let (function, outcome) = (&report.function_name, report.outcome);
         tracing::info!(
             id,

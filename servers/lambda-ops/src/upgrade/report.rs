@@ -40,6 +40,22 @@ impl Outcome {
             Self::RolledBack | Self::RollbackFailed | Self::LeftToUser | Self::Open
         )
     }
+
+    /// As it is written.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Updated => "updated",
+            Self::RolledBack => "rolled-back",
+            Self::RollbackFailed => "rollback-failed",
+            Self::Unchanged => "unchanged",
+            Self::Planned => "planned",
+            Self::Declined => "declined",
+            Self::OwnedByTemplate => "owned-by-template",
+            Self::LeftToUser => "left-to-user",
+            Self::Open => "open",
+        }
+    }
 }
 
 /// A part of the procedure.

@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use jsonschema::Validator;
 use lambda_ops::{
     LambdaOps,
+    allow::Allow,
     embedded::{Embedded, Pace},
     runtimes::Runtimes,
     upgrade::Patience,
@@ -45,6 +46,7 @@ pub(crate) fn server(account: &Embedded) -> LambdaOps {
 pub(crate) fn patient(account: &Embedded, limit: Duration) -> LambdaOps {
     LambdaOps::on(account, Runtimes::snapshot())
         .with_patience(Patience::every(Duration::from_millis(1), limit))
+        .with_allow(Allow::everything())
 }
 
 struct Listener(UnboundedSender<String>);

@@ -1,14 +1,18 @@
 //! `get-function`: everything that may be known, and nothing that is secret.
 
-use lambda_ops::{account::FunctionName, embedded::Operation};
+use lambda_ops::{
+    account::FunctionName,
+    embedded::{Embedded, Operation, REGION},
+};
 use serde_json::json;
 
 use super::listing::{all, names};
-use crate::bench::{Client, account, server};
+use crate::bench::{BRISK, Client, account, server};
 
 #[tokio::test]
 async fn no_value_of_an_environment_variable_ever_leaves() {
-    let account = account();
+    let account = Embedded::sized(1, &[REGION], 120);
+    account.set_pace(BRISK);
     let secrets = account.secrets();
     assert!(secrets.len() > 150, "the fleet is full of secrets");
     let client = Client::of(server(&account)).await;

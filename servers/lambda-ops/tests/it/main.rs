@@ -10,6 +10,7 @@
 mod account;
 mod bench;
 mod contract;
+mod embedded;
 mod invoking;
 mod listing;
 mod looking;
