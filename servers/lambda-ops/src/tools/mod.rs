@@ -2,12 +2,14 @@
 
 mod changing;
 mod failure;
+mod filter;
 mod get_function;
 mod get_runtime_info;
 mod invoke_function;
 mod list_functions;
 mod marker;
 mod measured;
+mod recover_updates;
 mod update_function_runtime;
 
 use rmcp::{
@@ -26,7 +28,7 @@ use rmcp::{
 
 pub(crate) use self::changing::router;
 use self::failure::Failure;
-use crate::LambdaOps;
+use crate::{LambdaOps, audit::Who};
 
 const INSTRUCTIONS: &str = "\
 Operates AWS Lambda functions in one account and region. To find functions on runtimes that end: call \
@@ -58,24 +60,27 @@ impl LambdaOps {
         title = "List Lambda functions",
         description = "Lists the Lambda functions of the account in this region ($LATEST only, no published \
                        versions), a page at a time: name, runtime (null for container images), package type, last \
-                       change, ARN. Filters by exact runtime, runtime \
-                       family or name prefix. If the answer has a `marker` there are more: call again with it and the \
+                       change, ARN. Filters by exact runtime, runtime family, name prefix, tag, \
+                       deprecation date, or whether a tool such as CloudFormation or Terraform owns the function. If the answer has a `marker` there are more: call again with it and the \
                        same filters; no marker means that the list is complete.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn list_functions(
         &self,
         Parameters(input): Parameters<list_functions::Input>,
+        context: RequestContext<RoleServer>,
     ) -> Result<Json<list_functions::Output>, Failure> {
-        list_functions::run(self, input).await.map(Json)
+        list_functions::run(self, input, &context.ct).await.map(Json)
     }
 
     #[tool(
         name = "get-function",
         title = "Look at a Lambda function",
-        description = "Shows one function's configuration, state and tags. Of environment variables it shows the \
-                       names only: values may be secrets and never leave the server. Look here before any change: \
-                       tags such as aws:cloudformation:* mean that a template owns the function and will undo it.",
+        description = "Shows all about one function: configuration, state, published versions, aliases, layers with what \
+                       they are made for, event sources, reserved concurrency, tags, and the template that owns it. Of \
+                       environment variables it shows the names only: values may be secrets and never leave the \
+                       server. Look here before any change: if there is an `owner`, its next deployment undoes what is \
+                       not in the template. What this server may not read stands in `notPermitted`.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn get_function(
@@ -107,12 +112,15 @@ impl LambdaOps {
         name = "update-function-runtime",
         title = "Move a Lambda function to another runtime",
         description = "Changes a function's runtime ($LATEST only; published versions keep theirs, and an alias goes \
-                       on pointing at its version) as one procedure: checks that it can be changed, updates it only \
-                       if nobody else changed it meanwhile, waits until the update is in force, runs it once with \
-                       `testEvent` if given, and puts the old runtime back if anything fails or the call is \
-                       cancelled. `outcome` says how it ended: updated, rolled-back, rollback-failed (a person has \
-                       to look) or unchanged. Ask the user before you call this, and for a test event without side \
-                       effects.",
+                       on pointing at its version) as one procedure: checks that it can be changed, shows the user \
+                       the plan and asks them, publishes a version to go back to, updates only if nobody else \
+                       changed it meanwhile, waits until the update is in force, publishes the new state and \
+                       tries it: a dry run always, a real run with `testEvent` if given. If anything fails or the \
+                       call is cancelled, it puts the old runtime back. `outcome` says how it ended: updated, \
+                       rolled-back, rollback-failed or left-to-user (a person has to look), unchanged, declined, \
+                       owned-by-template (then `patch` is what to change there), or planned: then the user has to see \
+                       `plan`, and only if they agree call again with `planToken`. `dryRun` plans and changes \
+                       nothing.",
         output_schema = schema_for_output::<update_function_runtime::Output>(),
         annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = true)
     )]
@@ -122,6 +130,28 @@ impl LambdaOps {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Failure> {
         update_function_runtime::run(self, input, context).await
+    }
+
+    #[tool(
+        name = "recover-updates",
+        title = "Finish changes that were left in the middle",
+        description = "Looks through the journal for changes of runtimes that a server left in the middle (it was \
+                       killed, or could not put a runtime back) and finishes each of them or puts the old runtime \
+                       back; waits if that is going on already. Lists what became of each; an empty list means that \
+                       there was none. `open` means that it could not be done yet.",
+        annotations(
+            read_only_hint = false,
+            destructive_hint = true,
+            idempotent_hint = true,
+            open_world_hint = true
+        )
+    )]
+    async fn recover_updates(
+        &self,
+        Parameters(recover_updates::Input {}): Parameters<recover_updates::Input>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<Json<recover_updates::Output>, Failure> {
+        recover_updates::run(self, Who::of(&context)).await.map(Json)
     }
 }
 
