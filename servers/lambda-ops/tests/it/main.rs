@@ -14,6 +14,7 @@ mod bench;
 mod contract;
 mod embedded;
 mod invoking;
+mod killing;
 mod listing;
 mod looking;
 mod program;
