@@ -94,3 +94,74 @@ async fn what_cannot_be_named_is_not_run() {
     assert!(!account.calls().contains(&Operation::Invoke));
     assert!(audit.lines().is_empty());
 }
+
+/// Changes a runtime with the user's consent.
+async fn change(client: &Client, function: &str, runtime: &str) -> Value {
+    let mut arguments =
+        json!({ "functionName": function, "runtime": runtime, "testEvent": r#"{"card":"4111-1111"}"# });
+    let planned = client.call("update-function-runtime", arguments.clone()).await;
+    arguments["planToken"] = planned.json["planToken"].clone();
+    client.call("update-function-runtime", arguments).await.json
+}
+
+#[tokio::test]
+async fn a_change_is_written_down_with_its_plan_and_both_its_ends() {
+    let account = account();
+    let audit = Audit::in_memory();
+    let client = Client::of(server(&account).with_audit(audit.clone())).await;
+    assert_eq!(
+        change(&client, "orders-api", "nodejs24.x").await["outcome"],
+        "updated"
+    );
+    let lines = audit.lines();
+    let [begun, ended] = lines.as_slice() else {
+        panic!("planning is no attempt, so a beginning and an end: {lines:?}");
+    };
+    for line in [begun, ended] {
+        assert_eq!(line["event"], "update-function-runtime");
+        assert_eq!(
+            (&line["plan"]["from"], &line["plan"]["to"]),
+            (&json!("nodejs20.x"), &json!("nodejs24.x"))
+        );
+        assert_eq!(line["before"]["runtime"], "nodejs20.x");
+        assert_eq!(line["who"]["client"], "rmcp");
+        assert!(!line.to_string().contains("4111-1111"), "{line}");
+    }
+    assert_eq!((&begun["id"], &begun["outcome"]), (&ended["id"], &json!("begun")));
+    assert_eq!(
+        (&ended["outcome"], &ended["after"]["runtime"]),
+        (&json!("updated"), &json!("nodejs24.x"))
+    );
+}
+
+#[tokio::test]
+async fn a_change_that_was_put_back_says_why_without_what_the_function_said() {
+    let account = account();
+    let audit = Audit::in_memory();
+    let client = Client::of(server(&account).with_audit(audit.clone())).await;
+    assert_eq!(
+        change(&client, "invoice-pdf", "nodejs22.x").await["outcome"],
+        "rolled-back"
+    );
+    let ended = audit.lines().pop().expect("an end");
+    assert_eq!(
+        (&ended["outcome"], &ended["after"]["runtime"]),
+        (&json!("rolled-back"), &json!("nodejs16.x"))
+    );
+    assert!(ended["reason"].is_string(), "{ended}");
+    assert!(
+        !ended.to_string().contains("aws-sdk"),
+        "the function's own words: {ended}"
+    );
+}
+
+#[tokio::test]
+async fn a_change_that_cannot_be_written_down_does_not_begin() {
+    let account = account();
+    let full = Audit::file(Path::new("/dev/full")).expect("it opens");
+    let client = Client::of(server(&account).with_audit(full)).await;
+    change(&client, "orders-api", "nodejs24.x").await;
+    let touched = [Operation::PublishVersion, Operation::UpdateFunctionConfiguration];
+    let calls = account.calls();
+    assert!(!calls.iter().any(|call| touched.contains(call)), "{calls:?}");
+}

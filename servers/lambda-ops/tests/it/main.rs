@@ -16,6 +16,7 @@ mod embedded;
 mod invoking;
 mod listing;
 mod looking;
+mod permissions;
 mod program;
 mod putting_back;
 mod runtimes;
