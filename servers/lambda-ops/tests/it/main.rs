@@ -16,6 +16,7 @@ mod listing;
 mod looking;
 mod program;
 mod putting_back;
+mod reporting;
 mod runtimes;
 mod tools;
 mod updating;

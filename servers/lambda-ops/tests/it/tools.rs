@@ -24,6 +24,7 @@ async fn the_five_tools_are_listed_under_their_names() {
         "get-runtime-info",
         "invoke-function",
         "list-functions",
+        "report-deprecated-functions",
         "update-function-runtime",
     ];
     assert_eq!(names, wanted);
