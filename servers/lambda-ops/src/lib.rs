@@ -20,16 +20,21 @@ pub mod upgrade;
 use std::sync::Arc;
 
 use rmcp::handler::server::tool::ToolRouter;
-use skydock::Error;
+use skydock::{Error, Key};
+use tokio::sync::{
+    Mutex,
+    mpsc::{UnboundedSender, unbounded_channel},
+};
+use tokio_util::sync::CancellationToken;
 
 use self::{
     account::Account,
     allow::Allow,
-    audit::Audit,
+    audit::{Audit, Who},
     embedded::Embedded,
     flags::{Around, Choice, Chosen},
     runtimes::Runtimes,
-    upgrade::Patience,
+    upgrade::{Journal, JournalFault, Patience, Recovered, Seal, Surroundings},
 };
 pub use self::{clock::Clock, flags::Flags};
 
@@ -42,6 +47,10 @@ pub struct LambdaOps {
     patience: Patience,
     allow: Arc<Allow>,
     audit: Audit,
+    journal: Journal,
+    seal: Seal,
+    /// Held while changes are recovered: what was recovered in the background and not told yet.
+    recovered: Arc<Mutex<Vec<Recovered>>>,
     tool_router: Arc<ToolRouter<Self>>,
 }
 
@@ -49,14 +58,15 @@ impl LambdaOps {
     /// The server that the flags describe, hosted as `host` says.
     ///
     /// # Errors
-    /// If a flag is wrong, or AWS is chosen and its region or credentials are not configured.
+    /// If a flag is wrong, AWS is chosen and its region or credentials are not configured, or the journal cannot be
+    /// written.
     pub async fn open(flags: &Flags, host: &skydock::Flags) -> Result<Self, Error> {
         let Choice {
             account,
             runtimes_page,
             allow,
             audit,
-            journal: _,
+            journal,
         } = flags.read(&Around::process(host, &|name| std::env::var_os(name)))?;
         let runtimes = match runtimes_page {
             Some(url) => Runtimes::page(url).map_err(Error::handler)?,
@@ -69,7 +79,18 @@ impl LambdaOps {
             ),
             Chosen::Embedded { seed, functions } => Self::on(&Embedded::of_size(seed, functions), runtimes),
         };
-        Ok(server.with_allow(allow).with_audit(audit))
+        let journal = match journal {
+            Some(directory) => Journal::open(directory).map_err(Error::handler)?,
+            None => Journal::in_memory(),
+        };
+        let server = server.with_allow(allow).with_audit(audit).with_journal(journal);
+        // a key that cannot be read is a fault of the host's flags, which the host names
+        let server = match host.key() {
+            Ok(Some(key)) => server.with_key(&key),
+            _ => server,
+        };
+        server.recover_in_background();
+        Ok(server)
     }
 
     /// The server on an embedded account of its own: needs nothing, reaches nothing. It only reads: see
@@ -98,6 +119,9 @@ impl LambdaOps {
             patience: Patience::default(),
             allow: Arc::default(),
             audit: Audit::stderr(),
+            journal: Journal::in_memory(),
+            seal: Seal::new(&Key::random()),
+            recovered: Arc::default(),
             tool_router: Arc::new(tools::router(&Allow::nothing())),
         }
     }
@@ -128,5 +152,74 @@ impl LambdaOps {
     #[must_use]
     pub fn with_audit(self, audit: Audit) -> Self {
         Self { audit, ..self }
+    }
+
+    /// Where changes are written down before they are made. Without this they are kept in memory, and what a killed
+    /// server was at is not known.
+    #[must_use]
+    pub fn with_journal(self, journal: Journal) -> Self {
+        Self { journal, ..self }
+    }
+
+    /// What signs the tokens of plans. Without this it is random, and a token is good for this process alone.
+    #[must_use]
+    pub fn with_key(self, key: &Key) -> Self {
+        Self {
+            seal: Seal::new(key),
+            ..self
+        }
+    }
+
+    /// Finishes or undoes every change that a server with the same journal left in the middle. One recovery goes on at
+    /// a time; a second one waits. What [`LambdaOps::recover_in_background`] has recovered comes with the first.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub async fn recover(&self) -> Result<Vec<Recovered>, JournalFault> {
+        self.recover_for(Who::default()).await
+    }
+
+    /// Begins [`LambdaOps::recover`] and leaves it to itself, if changing is permitted.
+    pub fn recover_in_background(&self) {
+        if !self.allow.may_write() {
+            return;
+        }
+        let server = self.clone();
+        tokio::spawn(async move {
+            let mut held = server.recovered.lock().await;
+            match server.recover_now(Who::default()).await {
+                Ok(recovered) => held.extend(recovered),
+                Err(fault) => tracing::error!(cause = account::chain(&fault), "changes cannot be recovered"),
+            }
+        });
+    }
+
+    async fn recover_for(&self, who: Who) -> Result<Vec<Recovered>, JournalFault> {
+        let mut held = self.recovered.lock().await;
+        let recovered = self.recover_now(who).await?;
+        Ok(std::mem::take(&mut *held).into_iter().chain(recovered).collect())
+    }
+
+    async fn recover_now(&self, who: Who) -> Result<Vec<Recovered>, JournalFault> {
+        let (progress, _nobody) = unbounded_channel();
+        let surroundings = self.surroundings(who, CancellationToken::new(), progress);
+        upgrade::recover(&self.account, &surroundings).await
+    }
+
+    fn surroundings(
+        &self,
+        who: Who,
+        cancelled: CancellationToken,
+        progress: UnboundedSender<String>,
+    ) -> Surroundings {
+        Surroundings {
+            patience: self.patience,
+            allow: Arc::clone(&self.allow),
+            journal: self.journal.clone(),
+            audit: self.audit.clone(),
+            who,
+            cancelled,
+            progress,
+        }
     }
 }

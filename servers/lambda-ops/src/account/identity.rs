@@ -1,12 +1,12 @@
 //! Who this server is to AWS: every result of a change names it.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Account, Error, error::Call};
 
 /// The identity that calls are made with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 #[non_exhaustive]
 pub struct Identity {

@@ -57,6 +57,12 @@ pub(super) enum Failure {
     MayHaveRun(#[source] account::Error),
     #[error(transparent)]
     Upgrade(#[from] upgrade::Refusal),
+    #[error("clientToken must be 1 to 64 characters of A-Z a-z 0-9 . _ -")]
+    ClientToken,
+    #[error("{0}; nothing was changed")]
+    Ask(#[from] skydock::ask::Error),
+    #[error("the plan could not be signed")]
+    Unsigned(#[from] rmcp::model::RequestStateError),
     #[error("the procedure broke off")]
     Aborted(#[from] tokio::task::JoinError),
     #[error("the result could not be written as JSON")]
@@ -68,13 +74,9 @@ impl Failure {
     fn is_ours(&self) -> bool {
         let ours = |error: &account::Error| error.is_ambiguous();
         match self {
-            Self::Account(error)
-            | Self::Unidentified(error)
-            | Self::Upgrade(upgrade::Refusal::Account(error)) => ours(error),
-            Self::MayHaveRun(_)
-            | Self::Upgrade(upgrade::Refusal::Open(_))
-            | Self::Aborted(_)
-            | Self::Unwritable(_) => true,
+            Self::Account(error) | Self::Unidentified(error) => ours(error),
+            Self::Upgrade(refusal) => refusal.is_ours(),
+            Self::MayHaveRun(_) | Self::Aborted(_) | Self::Unwritable(_) | Self::Unsigned(_) => true,
             _ => false,
         }
     }
@@ -87,7 +89,6 @@ impl Failure {
             tracing::error!(reference, cause = account::chain(&self), "a tool call failed");
             let remedy = match self {
                 Self::MayHaveRun(_) => "do not repeat it; look at its effects, or ask the user, and",
-                Self::Upgrade(upgrade::Refusal::Open(_)) => "if it stays unclear",
                 Self::Aborted(_) => "look with get-function before you try again, and if it stays so",
                 _ => "try again, and if it stays so",
             };

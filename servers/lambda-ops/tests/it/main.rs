@@ -8,6 +8,8 @@
 )]
 
 mod account;
+mod allowing;
+mod auditing;
 mod bench;
 mod contract;
 mod embedded;
