@@ -133,6 +133,14 @@ impl Refused {
         }
     }
 
+    pub(super) fn looping() -> Self {
+        Self {
+            status: 400,
+            code: "RecursiveInvocationException",
+            message: "Lambda detected the function in a recursive loop and stopped its invocation".to_owned(),
+        }
+    }
+
     pub(super) fn expired() -> Self {
         Self {
             status: 403,

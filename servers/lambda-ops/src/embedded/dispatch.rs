@@ -67,6 +67,7 @@ fn refused(refusal: Refusal, operation: Operation) -> Refused {
         Refusal::Throttled => Refused::throttled(),
         Refusal::Denied => Refused::denied(operation),
         Refusal::KeyDenied => Refused::key_denied(),
+        Refusal::Looping => Refused::looping(),
         Refusal::Broken => Refused::broken(),
         Refusal::Expired => Refused::expired(),
     }

@@ -37,6 +37,7 @@ pub(super) enum Refusal {
     Throttled,
     Denied,
     KeyDenied,
+    Looping,
     Broken,
     Expired,
 }
@@ -68,6 +69,11 @@ impl Faults {
     /// Refuses the next `times` calls with `KMSAccessDeniedException`, as AWS does if it cannot decrypt the environment.
     pub fn deny_the_key(&self, operation: Operation, times: usize) {
         self.order(operation, Some(Refusal::KeyDenied), times);
+    }
+
+    /// Refuses the next `times` calls with `RecursiveInvocationException`, as AWS does with functions that call each other.
+    pub fn stop_a_loop(&self, operation: Operation, times: usize) {
+        self.order(operation, Some(Refusal::Looping), times);
     }
 
     /// Answers the next `times` calls with a 500 without carrying them out: the caller cannot know.

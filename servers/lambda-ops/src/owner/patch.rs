@@ -130,10 +130,11 @@ mod tests {
 
     /// What a diff takes out and what it puts in.
     fn lines(patch: &Patch, sign: &str) -> Vec<String> {
+        let header = ["---", "+++"];
         let changed = patch
             .diff
             .lines()
-            .filter(|line| line.starts_with(sign) && !line.starts_with(&sign.repeat(3)));
+            .filter(|line| line.starts_with(sign) && !header.iter().any(|sign| line.starts_with(sign)));
         changed.map(|line| line[1..].trim().to_owned()).collect()
     }
 

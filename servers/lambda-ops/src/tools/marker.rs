@@ -1,4 +1,4 @@
-//! Where the next page of a list begins: our own token around AWS's, tied to the region and the filters.
+//! Where the next page of a list begins: our own token around AWS's, tied to the account, the region and the filters.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ pub(super) enum Fault {
     )]
     Garbled,
     #[error(
-        "the marker belongs to a list with other filters or in another region; repeat the filters it came with, or leave it out to begin anew"
+        "the marker belongs to a list with other filters, in another region or of another account; repeat the filters it came with, or leave it out to begin anew"
     )]
     Foreign,
     #[error("the list changed since the marker was given; leave it out to begin anew")]
@@ -32,6 +32,9 @@ pub(super) struct Marker {
     /// The last of them.
     #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
     pub(super) last: Option<String>,
+    /// The account's number, once a function has told it.
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    pub(super) account: Option<String>,
 }
 
 const SEAL: usize = 12;
@@ -79,6 +82,7 @@ mod tests {
             start: Some("aws".into()),
             skip: 3,
             last: Some("orders-api".into()),
+            account: Some("123456789012".into()),
         };
         let token = marker.write("eu-central-1 nodejs").expect("JSON");
         assert_eq!(Marker::read(&token, "eu-central-1 nodejs"), Ok(marker));

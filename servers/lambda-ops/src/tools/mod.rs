@@ -2,6 +2,7 @@
 
 mod changing;
 mod failure;
+mod filter;
 mod get_function;
 mod get_runtime_info;
 mod invoke_function;
@@ -59,24 +60,27 @@ impl LambdaOps {
         title = "List Lambda functions",
         description = "Lists the Lambda functions of the account in this region ($LATEST only, no published \
                        versions), a page at a time: name, runtime (null for container images), package type, last \
-                       change, ARN. Filters by exact runtime, runtime \
-                       family or name prefix. If the answer has a `marker` there are more: call again with it and the \
+                       change, ARN. Filters by exact runtime, runtime family, name prefix, tag, \
+                       deprecation date, or whether a tool such as CloudFormation or Terraform owns the function. If the answer has a `marker` there are more: call again with it and the \
                        same filters; no marker means that the list is complete.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn list_functions(
         &self,
         Parameters(input): Parameters<list_functions::Input>,
+        context: RequestContext<RoleServer>,
     ) -> Result<Json<list_functions::Output>, Failure> {
-        list_functions::run(self, input).await.map(Json)
+        list_functions::run(self, input, &context.ct).await.map(Json)
     }
 
     #[tool(
         name = "get-function",
         title = "Look at a Lambda function",
-        description = "Shows one function's configuration, state and tags. Of environment variables it shows the \
-                       names only: values may be secrets and never leave the server. Look here before any change: \
-                       tags such as aws:cloudformation:* mean that a template owns the function and will undo it.",
+        description = "Shows all about one function: configuration, state, published versions, aliases, layers with what \
+                       they are made for, event sources, reserved concurrency, tags, and the template that owns it. Of \
+                       environment variables it shows the names only: values may be secrets and never leave the \
+                       server. Look here before any change: if there is an `owner`, its next deployment undoes what is \
+                       not in the template. What this server may not read stands in `notPermitted`.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn get_function(

@@ -76,6 +76,8 @@ async fn the_tagging_api_knows_every_tagged_function_a_hundred_a_page() {
     let account = embedded.account();
     let all = account.tagged().await.expect("all tags");
     assert_eq!(all.len(), 120);
+    let again = account.in_region(REGION).tagged().await.expect("all tags");
+    assert_eq!(all, again, "kept for a minute");
     assert_eq!(embedded.calls(), [Operation::GetResources; 2]);
     let arn = "arn:aws:lambda:eu-central-1:123456789012:function:stock-sync";
     assert_eq!(all[arn], account.tags(arn).await.expect("its tags"));
@@ -204,7 +206,7 @@ async fn every_service_words_a_fault_so_that_the_sdk_understands_it() {
     embedded.faults().throttle_all(1);
     account.tagged().await.expect("the SDK tries again");
     embedded.faults().expire_all_credentials(2);
-    let expired = account.tagged().await;
+    let expired = embedded.account().tagged().await;
     assert!(matches!(expired, Err(Error::Credentials(_))), "{expired:?}");
     let expired = account.in_region("eu-west-1").identity().await.cloned();
     assert!(matches!(expired, Err(Error::Credentials(_))), "{expired:?}");
@@ -218,7 +220,7 @@ async fn every_service_words_a_fault_so_that_the_sdk_understands_it() {
     }
     account.aliases(&name("orders-api")).await.expect("renewed");
     embedded.faults().deny(Operation::GetResources, 1);
-    let denied = account.tagged().await;
+    let denied = embedded.account().tagged().await;
     assert!(matches!(denied, Err(Error::Denied { .. })), "{denied:?}");
 }
 

@@ -8,12 +8,15 @@
 )]
 
 mod account;
+mod allowing;
+mod auditing;
 mod bench;
 mod contract;
 mod embedded;
 mod invoking;
 mod listing;
 mod looking;
+mod permissions;
 mod program;
 mod putting_back;
 mod runtimes;
