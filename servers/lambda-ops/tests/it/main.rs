@@ -19,6 +19,7 @@ mod looking;
 mod permissions;
 mod program;
 mod putting_back;
+mod reporting;
 mod runtimes;
 mod tools;
 mod updating;
