@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use lambda_ops::{
+    allow::Allow,
     audit::Audit,
     embedded::{Embedded, Operation},
 };
@@ -39,7 +40,7 @@ async fn a_run_is_written_down_at_its_beginning_and_its_end() {
     for line in [begun, ended] {
         assert_eq!(line["event"], "invoke-function");
         assert_eq!(line["function"], "orders-api");
-        assert_eq!(line["who"]["client"], "rmcp");
+        assert_eq!(line["who"]["client"], "bench");
         assert_eq!(line["principal"]["region"], "eu-central-1");
         assert_eq!(line["run"]["payloadBytes"], 20);
         assert!(!line.to_string().contains("4111-1111"), "{line}");
@@ -47,6 +48,25 @@ async fn a_run_is_written_down_at_its_beginning_and_its_end() {
     assert_eq!((&begun["id"], &begun["outcome"]), (&ended["id"], &json!("begun")));
     assert_eq!(ended["outcome"], "succeeded");
     assert!(ended["run"]["elapsedMs"].is_u64(), "{ended}");
+}
+
+#[tokio::test]
+async fn a_run_that_is_refused_is_written_down_too() {
+    let account = account();
+    let audit = Audit::in_memory();
+    let limits = ["other-*".to_owned()];
+    let allow = Allow::read(&["invoke".to_owned()], &limits, &[]).expect("nothing is wrong");
+    let client = Client::of(server(&account).with_allow(allow).with_audit(audit.clone())).await;
+    let arguments = json!({ "functionName": "orders-api", "payload": "{}" });
+    let told = client.refusal("invoke-function", arguments).await;
+    let lines = audit.lines();
+    let [refused] = lines.as_slice() else {
+        panic!("one line: {lines:?}");
+    };
+    assert_eq!(
+        (&refused["outcome"], &refused["reason"]),
+        (&json!("refused"), &json!(told))
+    );
 }
 
 #[tokio::test]
@@ -95,12 +115,10 @@ async fn what_cannot_be_named_is_not_run() {
     assert!(audit.lines().is_empty());
 }
 
-/// Changes a runtime with the user's consent.
+/// Changes a runtime; the user agrees.
 async fn change(client: &Client, function: &str, runtime: &str) -> Value {
-    let mut arguments =
-        json!({ "functionName": function, "runtime": runtime, "testEvent": r#"{"card":"4111-1111"}"# });
-    let planned = client.call("update-function-runtime", arguments.clone()).await;
-    arguments["planToken"] = planned.json["planToken"].clone();
+    let event = r#"{"card":"4111-1111"}"#;
+    let arguments = json!({ "functionName": function, "runtime": runtime, "testEvent": event });
     client.call("update-function-runtime", arguments).await.json
 }
 
@@ -124,7 +142,7 @@ async fn a_change_is_written_down_with_its_plan_and_both_its_ends() {
             (&json!("nodejs20.x"), &json!("nodejs24.x"))
         );
         assert_eq!(line["before"]["runtime"], "nodejs20.x");
-        assert_eq!(line["who"]["client"], "rmcp");
+        assert_eq!(line["who"]["client"], "bench");
         assert!(!line.to_string().contains("4111-1111"), "{line}");
     }
     assert_eq!((&begun["id"], &begun["outcome"]), (&ended["id"], &json!("begun")));

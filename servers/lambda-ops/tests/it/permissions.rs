@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use lambda_ops::{LambdaOps, allow::Allow, embedded::Embedded};
 use serde_json::{Value, json};
 
-use crate::bench::{Answered, Client, account, server};
+use crate::bench::{Client, account, server};
 
 type Actions = BTreeSet<String>;
 
@@ -55,17 +55,6 @@ async fn at_work() -> (Embedded, Client) {
     let account = account();
     let client = Client::of(tag_minding(&account)).await;
     (account, client)
-}
-
-/// Calls a tool; where it answers with a plan's token, as the user's consent.
-async fn with_consent(client: &Client, tool: &str, mut arguments: Value) -> Answered {
-    let planned = client.call(tool, arguments.clone()).await;
-    let token = planned.json["planToken"].clone();
-    if token.is_null() {
-        return planned;
-    }
-    arguments["planToken"] = token;
-    client.call(tool, arguments).await
 }
 
 /// The calls of every tool that only reads, by all the ways through it.
@@ -122,7 +111,7 @@ async fn changing() -> Actions {
         let arguments = json!({
             "functionName": function, "runtime": runtime, "testEvent": "{}", "tryOlder": true, "acceptNoRollback": true
         });
-        let answered = with_consent(&client, tool, arguments).await;
+        let answered = client.call(tool, arguments).await;
         if !outcome.is_empty() {
             assert_eq!(answered.json["outcome"], outcome, "{function}: {}", answered.text);
         }
