@@ -14,7 +14,7 @@ const UNIDENTIFIED: &str = "nothing was begun, because AWS does not say which ac
 
 /// Why a tool gives no result.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     #[error(transparent)]
     Name(#[from] account::NotAName),
     #[error(
@@ -82,7 +82,7 @@ impl Failure {
     }
 
     /// The text for the model. What stands in causes (principals, hosts) is for the operator's log.
-    fn tell(self) -> String {
+    pub(crate) fn tell(self) -> String {
         if self.is_ours() {
             let reference = skydock::reference();
             // displayed, not debugged: causes may hold what AWS answered
