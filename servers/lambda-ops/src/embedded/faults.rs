@@ -23,7 +23,8 @@ struct Orders {
     refusing: HashMap<String, Refusal>,
     after_the_fact: HashSet<Operation>,
     garbled: HashSet<Operation>,
-    unanswered: HashSet<Operation>,
+    /// How many calls pass before the one that is not answered.
+    unanswered: HashMap<Operation, usize>,
     behind: HashMap<String, usize>,
     changed: HashSet<String>,
     failing: HashMap<String, String>,
@@ -123,7 +124,12 @@ impl Faults {
 
     /// Leaves the next call without an answer for ever.
     pub fn never_answer(&self, operation: Operation) {
-        self.orders().unanswered.insert(operation);
+        self.never_answer_after(operation, 0);
+    }
+
+    /// The same with the call after the next `passing`.
+    pub fn never_answer_after(&self, operation: Operation, passing: usize) {
+        self.orders().unanswered.insert(operation, passing);
     }
 
     /// Shows the function as it was before its next update for `reads` more reads of its configuration.
@@ -193,7 +199,15 @@ impl Faults {
     }
 
     pub(super) fn leaves_unanswered(&self, operation: Operation) -> bool {
-        self.orders().unanswered.remove(&operation)
+        let mut orders = self.orders();
+        match orders.unanswered.get_mut(&operation) {
+            Some(0) => orders.unanswered.remove(&operation).is_some(),
+            Some(passing) => {
+                *passing -= 1;
+                false
+            }
+            None => false,
+        }
     }
 
     pub(super) fn reads_behind(&self, function: &str) -> usize {

@@ -148,6 +148,12 @@ impl Embedded {
         state.calls.iter().map(|(operation, _)| *operation).collect()
     }
 
+    /// The functions that were really run so far, as `name:version`, in order within each region.
+    #[must_use]
+    pub fn runs(&self) -> Vec<String> {
+        self.state().runs()
+    }
+
     /// The calls made so far in one region, in order, retries included.
     #[must_use]
     pub fn calls_in(&self, region: &str) -> Vec<Operation> {

@@ -288,6 +288,7 @@ pub(super) fn invoke(region: &mut Region, at: &Resource, request: &Request) -> A
         Some("Event") => return Ok(Answer::empty(202)),
         _ => {}
     }
+    region.runs.push(format!("{}:{version}", function.name));
     let ran = behaviour::run(&function, &version, &event, &id);
     let mut answer = Answer::ok(&ran.answer);
     answer.headers.push(("x-amz-executed-version", version));

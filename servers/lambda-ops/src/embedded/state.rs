@@ -24,6 +24,8 @@ pub(super) struct Region {
     pub(super) pace: Pace,
     /// Functions before their last update, and how many more reads shall show them so.
     pub(super) past: BTreeMap<String, (Value, usize)>,
+    /// The functions that were really run, as `name:version`.
+    pub(super) runs: Vec<String>,
     serial: u64,
 }
 
@@ -55,6 +57,14 @@ impl State {
         }
     }
 
+    /// The functions that were really run, region by region.
+    pub(super) fn runs(&self) -> Vec<String> {
+        self.regions
+            .values()
+            .flat_map(|region| region.runs.clone())
+            .collect()
+    }
+
     /// Every function of every region.
     pub(super) fn functions(&self) -> impl Iterator<Item = &Function> {
         self.regions.values().flat_map(|region| region.functions.values())
@@ -72,6 +82,7 @@ impl Region {
             functions,
             pace,
             past: BTreeMap::new(),
+            runs: Vec::new(),
             serial: 0,
         }
     }

@@ -6,7 +6,7 @@ use rmcp::{
     model::{CallToolResponse, CallToolResult, ContentBlock},
 };
 
-use super::{filter, marker};
+use super::{filter, marker, report_deprecated_functions};
 use crate::{account, allow, audit, upgrade};
 
 /// Every change and every run names the account it was made in, so without that there is none.
@@ -14,7 +14,7 @@ const UNIDENTIFIED: &str = "nothing was begun, because AWS does not say which ac
 
 /// Why a tool gives no result.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     #[error(transparent)]
     Name(#[from] account::NotAName),
     #[error(
@@ -45,6 +45,8 @@ pub(super) enum Failure {
     TooLarge { field: &'static str, size: usize },
     #[error(transparent)]
     Filter(#[from] filter::Fault),
+    #[error(transparent)]
+    Report(#[from] report_deprecated_functions::Fault),
     #[error("pageSize is {0}, but must be from 1 to 50")]
     PageSize(u32),
     #[error("there is no runtime {0:?}; call get-runtime-info without `runtime` for all of them")]
@@ -80,7 +82,7 @@ impl Failure {
     }
 
     /// The text for the model. What stands in causes (principals, hosts) is for the operator's log.
-    fn tell(self) -> String {
+    pub(crate) fn tell(self) -> String {
         if self.is_ours() {
             let reference = skydock::reference();
             // displayed, not debugged: causes may hold what AWS answered

@@ -83,7 +83,7 @@ impl Tag {
 }
 
 /// What a listed function must be. Markers are bound to it.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Filter {
     pub(super) runtime: Option<String>,
     pub(super) family: Option<Family>,

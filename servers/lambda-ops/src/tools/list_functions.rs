@@ -141,12 +141,12 @@ impl Search<'_> {
         let (mut functions, mut is_first) = (Vec::new(), true);
         loop {
             if self.cancelled.is_cancelled() {
-                return self.stopped(functions, &at, "the call was cancelled".to_owned());
+                return self.stopped(functions, &at, "the call was cancelled");
             }
             let page = match self.server.account.list(at.start.as_deref()).await {
                 // what was gathered is worth more than the refusal
                 Err(error) if !is_first && error.may_pass() => {
-                    return self.stopped(functions, &at, error.say());
+                    return self.stopped(functions, &at, &error.say());
                 }
                 page => page?,
             };
@@ -197,7 +197,7 @@ impl Search<'_> {
         })
     }
 
-    fn stopped(&self, functions: Vec<Function>, at: &Marker, why: String) -> Result<Output, Failure> {
+    fn stopped(&self, functions: Vec<Function>, at: &Marker, why: &str) -> Result<Output, Failure> {
         Ok(Output {
             notice: Some(format!("{why}; this page is not full, go on with its marker")),
             ..self.full(functions, at)?

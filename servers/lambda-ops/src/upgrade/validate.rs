@@ -182,8 +182,11 @@ async fn test(change: &Change<'_>, version: &str, event: &str) -> Result<Said, S
             format!("test failed: no answer within {limit} s; the function may still be running").into(),
         );
     };
-    let run =
-        ran.map_err(|error: Error| Said::from(format!("the function could not be tested: {}", error.say())))?;
+    let run = ran.map_err(|error| match error {
+        // AWS quotes what it does not accept: that is the event
+        Error::Invalid { .. } => Said::from("AWS does not accept the test event".to_owned()),
+        error => Said::from(format!("the function could not be tested: {}", error.say())),
+    })?;
     let output = Some(run.payload.chars().take(SHOWN).collect());
     match run.function_error {
         None => Ok(Said {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use lambda_ops::{
+    allow::Allow,
     audit::Audit,
     embedded::{Embedded, Operation},
 };
@@ -39,7 +40,7 @@ async fn a_run_is_written_down_at_its_beginning_and_its_end() {
     for line in [begun, ended] {
         assert_eq!(line["event"], "invoke-function");
         assert_eq!(line["function"], "orders-api");
-        assert_eq!(line["who"]["client"], "rmcp");
+        assert_eq!(line["who"]["client"], "bench");
         assert_eq!(line["principal"]["region"], "eu-central-1");
         assert_eq!(line["run"]["payloadBytes"], 20);
         assert!(!line.to_string().contains("4111-1111"), "{line}");
@@ -47,6 +48,25 @@ async fn a_run_is_written_down_at_its_beginning_and_its_end() {
     assert_eq!((&begun["id"], &begun["outcome"]), (&ended["id"], &json!("begun")));
     assert_eq!(ended["outcome"], "succeeded");
     assert!(ended["run"]["elapsedMs"].is_u64(), "{ended}");
+}
+
+#[tokio::test]
+async fn a_run_that_is_refused_is_written_down_too() {
+    let account = account();
+    let audit = Audit::in_memory();
+    let limits = ["other-*".to_owned()];
+    let allow = Allow::read(&["invoke".to_owned()], &limits, &[]).expect("nothing is wrong");
+    let client = Client::of(server(&account).with_allow(allow).with_audit(audit.clone())).await;
+    let arguments = json!({ "functionName": "orders-api", "payload": "{}" });
+    let told = client.refusal("invoke-function", arguments).await;
+    let lines = audit.lines();
+    let [refused] = lines.as_slice() else {
+        panic!("one line: {lines:?}");
+    };
+    assert_eq!(
+        (&refused["outcome"], &refused["reason"]),
+        (&json!("refused"), &json!(told))
+    );
 }
 
 #[tokio::test]
@@ -93,4 +113,73 @@ async fn what_cannot_be_named_is_not_run() {
     assert!(text.contains("AWS does not say which account this is"), "{text}");
     assert!(!account.calls().contains(&Operation::Invoke));
     assert!(audit.lines().is_empty());
+}
+
+/// Changes a runtime; the user agrees.
+async fn change(client: &Client, function: &str, runtime: &str) -> Value {
+    let event = r#"{"card":"4111-1111"}"#;
+    let arguments = json!({ "functionName": function, "runtime": runtime, "testEvent": event });
+    client.call("update-function-runtime", arguments).await.json
+}
+
+#[tokio::test]
+async fn a_change_is_written_down_with_its_plan_and_both_its_ends() {
+    let account = account();
+    let audit = Audit::in_memory();
+    let client = Client::of(server(&account).with_audit(audit.clone())).await;
+    assert_eq!(
+        change(&client, "orders-api", "nodejs24.x").await["outcome"],
+        "updated"
+    );
+    let lines = audit.lines();
+    let [begun, ended] = lines.as_slice() else {
+        panic!("planning is no attempt, so a beginning and an end: {lines:?}");
+    };
+    for line in [begun, ended] {
+        assert_eq!(line["event"], "update-function-runtime");
+        assert_eq!(
+            (&line["plan"]["from"], &line["plan"]["to"]),
+            (&json!("nodejs20.x"), &json!("nodejs24.x"))
+        );
+        assert_eq!(line["before"]["runtime"], "nodejs20.x");
+        assert_eq!(line["who"]["client"], "bench");
+        assert!(!line.to_string().contains("4111-1111"), "{line}");
+    }
+    assert_eq!((&begun["id"], &begun["outcome"]), (&ended["id"], &json!("begun")));
+    assert_eq!(
+        (&ended["outcome"], &ended["after"]["runtime"]),
+        (&json!("updated"), &json!("nodejs24.x"))
+    );
+}
+
+#[tokio::test]
+async fn a_change_that_was_put_back_says_why_without_what_the_function_said() {
+    let account = account();
+    let audit = Audit::in_memory();
+    let client = Client::of(server(&account).with_audit(audit.clone())).await;
+    assert_eq!(
+        change(&client, "invoice-pdf", "nodejs22.x").await["outcome"],
+        "rolled-back"
+    );
+    let ended = audit.lines().pop().expect("an end");
+    assert_eq!(
+        (&ended["outcome"], &ended["after"]["runtime"]),
+        (&json!("rolled-back"), &json!("nodejs16.x"))
+    );
+    assert!(ended["reason"].is_string(), "{ended}");
+    assert!(
+        !ended.to_string().contains("aws-sdk"),
+        "the function's own words: {ended}"
+    );
+}
+
+#[tokio::test]
+async fn a_change_that_cannot_be_written_down_does_not_begin() {
+    let account = account();
+    let full = Audit::file(Path::new("/dev/full")).expect("it opens");
+    let client = Client::of(server(&account).with_audit(full)).await;
+    change(&client, "orders-api", "nodejs24.x").await;
+    let touched = [Operation::PublishVersion, Operation::UpdateFunctionConfiguration];
+    let calls = account.calls();
+    assert!(!calls.iter().any(|call| touched.contains(call)), "{calls:?}");
 }

@@ -162,3 +162,25 @@ async fn the_audit_is_whole_json_lines_on_stderr() {
     let outcomes: Vec<_> = audit.iter().map(|line| line["outcome"].as_str()).collect();
     assert_eq!(outcomes, [Some("begun"), Some("succeeded")], "{text}");
 }
+
+#[test]
+fn every_flag_is_in_the_reference_with_its_variable() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/lambda-ops.md");
+    let text = std::fs::read_to_string(page).expect("the reference");
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| `--")).collect();
+    let command = <lambda_ops::Flags as clap::Args>::augment_args(clap::Command::new("any"));
+    for flag in command.get_arguments() {
+        let name = flag.get_long().expect("every flag has a long name");
+        let variable = flag
+            .get_env()
+            .expect("every flag has a variable")
+            .to_string_lossy();
+        let row = format!("| `--{name}` | `{variable}` |");
+        assert!(rows.iter().any(|line| line.starts_with(&row)), "{row}");
+    }
+    assert_eq!(
+        rows.len(),
+        command.get_arguments().count(),
+        "the reference has flags that the code has not"
+    );
+}
