@@ -19,6 +19,7 @@ mod percent;
 mod prompts;
 mod resources;
 pub mod runtimes;
+mod tasks;
 mod tools;
 pub mod upgrade;
 
@@ -39,6 +40,7 @@ use self::{
     embedded::Embedded,
     flags::{Around, Choice, Chosen},
     runtimes::Runtimes,
+    tasks::Tasks,
     upgrade::{Journal, JournalFault, Patience, Recovered, Seal, Surroundings},
 };
 pub use self::{clock::Clock, flags::Flags};
@@ -56,6 +58,8 @@ pub struct LambdaOps {
     seal: Seal,
     /// Held while changes are recovered: what was recovered in the background and not told yet.
     recovered: Arc<Mutex<Vec<Recovered>>>,
+    /// Plans that are carried out apart from the call that began them.
+    tasks: Tasks,
     tool_router: Arc<ToolRouter<Self>>,
 }
 
@@ -127,6 +131,7 @@ impl LambdaOps {
             journal: Journal::in_memory(),
             seal: Seal::new(&Key::random()),
             recovered: Arc::default(),
+            tasks: Tasks::default(),
             tool_router: Arc::new(tools::router(&Allow::nothing())),
         }
     }

@@ -6,7 +6,7 @@ use rmcp::{
     model::{CallToolResponse, CallToolResult, ContentBlock},
 };
 
-use super::{filter, marker, report_deprecated_functions};
+use super::{filter, marker, plan_runtime_upgrades, report_deprecated_functions};
 use crate::{account, allow, audit, upgrade};
 
 /// Every change and every run names the account it was made in, so without that there is none.
@@ -47,6 +47,8 @@ pub(crate) enum Failure {
     Filter(#[from] filter::Fault),
     #[error(transparent)]
     Report(#[from] report_deprecated_functions::Fault),
+    #[error(transparent)]
+    Plan(#[from] plan_runtime_upgrades::Fault),
     #[error("pageSize is {0}, but must be from 1 to 50")]
     PageSize(u32),
     #[error("there is no runtime {0:?}; call get-runtime-info without `runtime` for all of them")]

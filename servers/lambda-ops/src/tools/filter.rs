@@ -94,6 +94,16 @@ pub(super) struct Filter {
 }
 
 impl Filter {
+    /// True if it lets everything through.
+    pub(super) fn is_open(&self) -> bool {
+        self.runtime.is_none()
+            && self.family.is_none()
+            && self.prefix.is_none()
+            && self.tag.is_none()
+            && self.deprecated_before.is_none()
+            && self.owned.is_none()
+    }
+
     /// True if it can be answered only by who knows the tags.
     pub(super) fn needs_tags(&self) -> bool {
         self.tag.is_some() || self.owned.is_some()

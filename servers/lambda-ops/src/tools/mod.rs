@@ -9,6 +9,8 @@ mod invoke_function;
 mod list_functions;
 mod marker;
 mod measured;
+mod plan_runtime_upgrades;
+mod progress;
 mod recover_updates;
 mod report_deprecated_functions;
 mod update_function_runtime;
@@ -20,10 +22,11 @@ use rmcp::{
         wrapper::Parameters,
     },
     model::{
-        CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
-        GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult,
-        ListResourceTemplatesResult, ListResourcesResult, PaginatedRequestParams, ReadResourceRequestParams,
-        ReadResourceResponse, ServerCapabilities, ServerConfig,
+        CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams, CompleteRequestParams,
+        CompleteResult, GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskResult,
+        Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+        PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
+        ServerConfig, UpdateTaskParams,
     },
     service::RequestContext,
     tool, tool_handler, tool_router,
@@ -158,6 +161,26 @@ impl LambdaOps {
     }
 
     #[tool(
+        name = "plan-runtime-upgrades",
+        title = "Move many Lambda functions to newer runtimes",
+        description = "Plans, for all functions on deprecated runtimes or those that the filters or `functions` name (at \
+                       most 50), what update-function-runtime would do with each: upgrade, change its template (with the \
+                       `patch`), or leave it and why. That changes nothing. With `apply: true` the plan is shown to the \
+                       user once and, if they agree, carried out one function after the other, the canary first; the \
+                       first that does not work is put back and ends it. `summary` is the table for people. Clients with \
+                       tasks get one; others get progress, and what time did not allow is left for another call.",
+        output_schema = schema_for_output::<plan_runtime_upgrades::Output>(),
+        annotations(read_only_hint = false, destructive_hint = true, idempotent_hint = false, open_world_hint = true)
+    )]
+    async fn plan_runtime_upgrades(
+        &self,
+        Parameters(input): Parameters<plan_runtime_upgrades::Input>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, Failure> {
+        plan_runtime_upgrades::run(self, input, context).await
+    }
+
+    #[tool(
         name = "recover-updates",
         title = "Finish changes that were left in the middle",
         description = "Looks through the journal for changes of runtimes that a server left in the middle (it was \
@@ -246,12 +269,40 @@ impl ServerHandler for LambdaOps {
         completion::complete(self, &request.r#ref, &request.argument).await
     }
 
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        self.tasks.0.get_task(&request.task_id).map(GetTaskResult::new)
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        // no task of this server asks anything
+        self.tasks
+            .0
+            .update_task(&request.task_id, request.input_responses)
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.tasks.0.cancel_task(&request.task_id)
+    }
+
     fn get_info(&self) -> ServerConfig {
         let capabilities = ServerCapabilities::builder()
             .enable_tools()
             .enable_resources()
             .enable_prompts()
             .enable_completions()
+            .enable_tasks()
             .build();
         ServerConfig::new(capabilities)
             .with_server_info(

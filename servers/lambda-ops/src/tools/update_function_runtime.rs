@@ -1,16 +1,15 @@
 //! `update-function-runtime`: the upgrade procedure as a tool, with the user's consent, progress and cancellation.
 
-use rmcp::{
-    RoleServer,
-    model::{CallToolResult, ProgressNotificationParam},
-    service::RequestContext,
-};
+use rmcp::{RoleServer, model::CallToolResult, service::RequestContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use skydock::{Answer, Ask};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 
-use super::failure::{Failure, event};
+use super::{
+    failure::{Failure, event},
+    progress,
+};
 use crate::{
     LambdaOps,
     account::FunctionName,
@@ -210,33 +209,17 @@ async fn change(
     let surroundings = server.surroundings(Who::of(&context), cancelled, progress);
     let account = server.account.clone();
     let procedure = tokio::spawn(async move { upgrade::run(&account, &request, ready, &surroundings).await });
-    forward(told, &context).await;
+    progress::forward(told, &context).await;
     Ok(procedure.await??)
 }
 
 /// An error if what was asked for was tried and did not come about.
 fn result(output: Output) -> Result<CallToolResult, Failure> {
-    let Report { outcome, steps, .. } = &output.report;
-    let failed = steps.iter().any(|step| step.state == State::Failed);
-    let is_error = outcome.is_failure() || (*outcome == Outcome::Unchanged && failed);
+    let is_error = output.report.has_failed();
     let value = serde_json::to_value(output)?;
     Ok(if is_error {
         CallToolResult::structured_error(value)
     } else {
         CallToolResult::structured(value)
     })
-}
-
-/// Sends progress to the client until the procedure has nothing more to tell.
-async fn forward(mut told: UnboundedReceiver<String>, context: &RequestContext<RoleServer>) {
-    let token = context.meta.get_progress_token();
-    let mut count = 0.0;
-    while let Some(message) = told.recv().await {
-        let Some(token) = &token else { continue };
-        count += 1.0;
-        let progress = ProgressNotificationParam::new(token.clone(), count).with_message(message);
-        if let Err(error) = context.peer.notify_progress(progress).await {
-            tracing::debug!(%error, "the client takes no progress");
-        }
-    }
 }

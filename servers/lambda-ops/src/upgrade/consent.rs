@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rmcp::model::{RequestStateCodec, RequestStateError, SealOptions};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use skydock::Key;
 
 use super::{Plan, Validation};
@@ -12,6 +12,7 @@ use super::{Plan, Validation};
 const LIFETIME: Duration = Duration::from_mins(15);
 /// What the key signs here, so that nothing else it signs is taken for a plan.
 const PURPOSE: &[u8] = b"lambda-ops/plan/1";
+const PURPOSE_OF_ALL: &[u8] = b"lambda-ops/plans/1";
 
 /// Why a token does not permit the change.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -91,37 +92,69 @@ impl Seal {
         self.0.seal_json_with(&Bound::from(plan), &options)
     }
 
+    /// The token of plans that are agreed to together, in this order.
+    ///
+    /// # Errors
+    /// If the plans cannot be written as JSON.
+    pub fn token_of_all(&self, plans: &[&Plan]) -> Result<String, RequestStateError> {
+        let bound: Vec<Bound> = plans.iter().copied().map(Bound::from).collect();
+        let options = SealOptions::new().associated_data(PURPOSE_OF_ALL).ttl(LIFETIME);
+        self.0.seal_json_with(&bound, &options)
+    }
+
+    /// Checks that `token` stands for `plans`, all of them and in this order.
+    ///
+    /// # Errors
+    /// [`Fault`] if it does not, or not any more.
+    pub fn check_all(&self, token: &str, plans: &[&Plan]) -> Result<(), Fault> {
+        let told: Vec<Bound> = self.open(token, PURPOSE_OF_ALL)?;
+        let same = |(told, plan): (&Bound, &&Plan)| told.function == plan.function_arn;
+        if told.len() != plans.len() || !told.iter().zip(plans).all(same) {
+            return Err(Fault::OtherPlan("the functions or their order"));
+        }
+        told.iter().zip(plans).try_for_each(|(told, plan)| told.is(plan))
+    }
+
+    fn open<T: DeserializeOwned>(&self, token: &str, purpose: &[u8]) -> Result<T, Fault> {
+        self.0
+            .open_json_with(token, purpose)
+            .map_err(|fault| match fault {
+                RequestStateError::Expired => Fault::Expired,
+                _ => Fault::Foreign,
+            })
+    }
+
     /// Checks that `token` stands for `plan`.
     ///
     /// # Errors
     /// [`Fault`] if it does not, or not any more.
     pub fn check(&self, token: &str, plan: &Plan) -> Result<(), Fault> {
-        let told: Bound = self
-            .0
-            .open_json_with(token, PURPOSE)
-            .map_err(|fault| match fault {
-                RequestStateError::Expired => Fault::Expired,
-                _ => Fault::Foreign,
-            })?;
-        let plan = Bound::from(plan);
+        self.open::<Bound>(token, PURPOSE)?.is(plan)
+    }
+}
+
+impl Bound {
+    /// Checks that it was made for `plan`.
+    fn is(&self, plan: &Plan) -> Result<(), Fault> {
+        let plan = Self::from(plan);
         let parts = [
-            ("account", told.account == plan.account),
-            ("function", told.function == plan.function),
-            ("runtime", told.to == plan.to),
-            ("testEvent", told.validation == plan.validation),
+            ("account", self.account == plan.account),
+            ("function", self.function == plan.function),
+            ("runtime", self.to == plan.to),
+            ("testEvent", self.validation == plan.validation),
             (
                 "acceptNoRollback or overrideOwner",
-                told.overrides == plan.overrides,
+                self.overrides == plan.overrides,
             ),
         ];
         if let Some((part, _)) = parts.into_iter().find(|(_, same)| !same) {
             return Err(Fault::OtherPlan(part));
         }
-        if told.from != plan.from || told.revision != plan.revision {
+        if self.from != plan.from || self.revision != plan.revision {
             return Err(Fault::Stale);
         }
         // last, as it depends on the runtime that the function has
-        if told.fallbacks != plan.fallbacks {
+        if self.fallbacks != plan.fallbacks {
             return Err(Fault::OtherPlan("tryOlder"));
         }
         Ok(())

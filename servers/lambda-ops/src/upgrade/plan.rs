@@ -60,7 +60,7 @@ pub enum Validation {
 
 impl Validation {
     /// In a word, as it is written.
-    pub(super) const fn word(&self) -> &'static str {
+    pub(crate) const fn word(&self) -> &'static str {
         match self {
             Self::DryRun => "dry-run",
             Self::Argument { .. } => "argument",

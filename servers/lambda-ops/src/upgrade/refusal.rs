@@ -14,6 +14,14 @@ pub enum Refusal {
         "{0:?} is a container image, which has no runtime to update; rebuild the image on a newer base image"
     )]
     Image(String),
+    /// The runtime it has is the newest of its language, or none that is known.
+    #[error("{name:?} is on {runtime}, which has no successor; name the runtime it shall have with `to`")]
+    NoSuccessor {
+        /// The function.
+        name: String,
+        /// The runtime it has.
+        runtime: String,
+    },
     /// Neither AWS's page nor the SDK knows the runtime.
     #[error("there is no runtime {wanted:?}; get-runtime-info has them{}", among(.known))]
     UnknownRuntime {

@@ -147,6 +147,13 @@ pub struct Report {
 }
 
 impl Report {
+    /// True if what was asked for was tried and did not come about.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        let failed = self.steps.iter().any(|step| step.state == State::Failed);
+        self.outcome.is_failure() || (self.outcome == Outcome::Unchanged && failed)
+    }
+
     /// The report of a change that ended before it began.
     pub(crate) fn of(plan: &Plan, outcome: Outcome, revision_id: Option<String>) -> Self {
         Self {

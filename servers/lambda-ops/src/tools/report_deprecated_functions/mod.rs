@@ -15,7 +15,7 @@ use crate::LambdaOps;
 
 mod grouped;
 mod regions;
-mod survey;
+pub(super) mod survey;
 
 /// How many functions are named unless told otherwise.
 const ROWS: u32 = 500;

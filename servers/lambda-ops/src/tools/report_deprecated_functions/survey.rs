@@ -22,20 +22,20 @@ const AT_ONCE: usize = 6;
 
 /// What was found in a region.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) region: String,
+pub(in super::super) struct Found {
+    pub(in super::super) region: String,
     /// How many functions were read.
-    pub(super) functions: usize,
-    pub(super) images: usize,
+    pub(in super::super) functions: usize,
+    pub(in super::super) images: usize,
     /// Those that the filter lets through.
-    pub(super) affected: Vec<(Listed, Option<Owner>)>,
-    pub(super) unknown: BTreeSet<String>,
-    pub(super) error: Option<String>,
-    pub(super) owners_unknown: Option<String>,
+    pub(in super::super) affected: Vec<(Listed, Option<Owner>)>,
+    pub(in super::super) unknown: BTreeSet<String>,
+    pub(in super::super) error: Option<String>,
+    pub(in super::super) owners_unknown: Option<String>,
 }
 
 /// Looks in each of the regions. What fails in one of them leaves the others alone.
-pub(super) async fn of(
+pub(in super::super) async fn of(
     server: &LambdaOps,
     regions: &[String],
     filter: &Filter,
