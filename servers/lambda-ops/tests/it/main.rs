@@ -10,6 +10,7 @@
 mod account;
 mod allowing;
 mod auditing;
+mod batching;
 mod bench;
 mod contract;
 mod embedded;
