@@ -16,7 +16,7 @@ const EVENT: &str = r#"{"source":"skydock-demo"}"#;
 /// A function of the embedded account that is known not to survive on Node.js 24, with every seed.
 const FRAGILE: &str = "thumbnail-maker";
 /// How many upgrades to try at most to see both ends.
-const TRIES: usize = 6;
+const TRIES: usize = 20;
 
 /// Tells the story.
 ///
@@ -33,7 +33,7 @@ pub(super) async fn tell(out: &mut impl Write, questions: &Questions<'_>) -> Res
     write_answer(out, &runtimes, &groups)?;
     let candidates = candidates(&runtimes.runtimes, &groups);
     let has_fragile = candidates.iter().any(|(function, _)| function.name == FRAGILE);
-    let (mut updated, mut put_back) = (false, false);
+    let (mut updated, mut put_back, mut owned) = (false, false, false);
     for (function, to) in candidates {
         if updated && put_back {
             break;
@@ -44,6 +44,13 @@ pub(super) async fn tell(out: &mut impl Write, questions: &Questions<'_>) -> Res
         }
         let upgrade = questions.upgrade(&function.name, &to, EVENT).await?;
         questions.progress.clear();
+        if upgrade.outcome == Outcome::OwnedByTemplate {
+            // half of the account is like that; one is enough to show
+            if !std::mem::replace(&mut owned, true) {
+                write_owned(out, &upgrade)?;
+            }
+            continue;
+        }
         write_upgrade(out, &upgrade)?;
         updated |= upgrade.outcome == Outcome::Updated;
         put_back |= upgrade.outcome == Outcome::RolledBack;
@@ -136,9 +143,24 @@ fn write_upgrade(out: &mut impl Write, upgrade: &Upgrade) -> io::Result<()> {
         to,
         outcome,
         steps,
+        question,
+        patch: _,
     } = upgrade;
     writeln!(out, "\n{STRONG}Upgrade {function_name}: {from} → {to}{STRONG:#}")?;
-    let room = usize::from(screen::width()).saturating_sub(20);
+    let width = usize::from(screen::width());
+    if let Some(question) = question {
+        writeln!(
+            out,
+            "  {FAINT}the server asks, and the demo answers yes:{FAINT:#}"
+        )?;
+        for line in question
+            .lines()
+            .flat_map(|line| screen::wrap(line, width.saturating_sub(4)))
+        {
+            writeln!(out, "    {FAINT}{line}{FAINT:#}")?;
+        }
+    }
+    let room = width.saturating_sub(20);
     for Step { step, status, detail } in steps {
         let colour = match status.as_str() {
             "done" => GOOD,
@@ -174,8 +196,49 @@ fn write_upgrade(out: &mut impl Write, upgrade: &Upgrade) -> io::Result<()> {
                 "  {BAD}rollback failed{BAD:#}: somebody has to look at {function_name}"
             )
         }
-        Outcome::Unchanged => writeln!(out, "  unchanged: {function_name} stays on {from}"),
+        Outcome::Unchanged | Outcome::Planned | Outcome::Declined | Outcome::OwnedByTemplate => {
+            writeln!(out, "  unchanged: {function_name} stays on {from}")
+        }
+        Outcome::LeftToUser | Outcome::Open => {
+            writeln!(
+                out,
+                "  {BAD}not finished{BAD:#}: somebody has to look at {function_name}"
+            )
+        }
     }
+}
+
+/// A function that is not touched, because its template is what to change.
+fn write_owned(out: &mut impl Write, upgrade: &Upgrade) -> io::Result<()> {
+    let Upgrade {
+        function_name,
+        from,
+        to,
+        patch,
+        ..
+    } = upgrade;
+    writeln!(out, "\n{STRONG}Upgrade {function_name}: {from} → {to}{STRONG:#}")?;
+    writeln!(
+        out,
+        "  not touched: a template owns it, and that is what to change"
+    )?;
+    let Some(patch) = patch else { return Ok(()) };
+    let room = usize::from(screen::width()).saturating_sub(4);
+    for line in screen::wrap(&patch.file, room) {
+        writeln!(out, "  {FAINT}{line}{FAINT:#}")?;
+    }
+    for line in patch.diff.lines() {
+        let colour = match line.chars().next() {
+            Some('+') => GOOD,
+            Some('-') => BAD,
+            _ => FAINT,
+        };
+        writeln!(out, "    {colour}{line}{colour:#}")?;
+    }
+    for line in screen::wrap(&format!("then: {}", patch.deploy), room) {
+        writeln!(out, "  {FAINT}{line}{FAINT:#}")?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
