@@ -76,7 +76,11 @@ impl Failure {
         match self {
             Self::Account(error) | Self::Unidentified(error) => ours(error),
             Self::Upgrade(refusal) => refusal.is_ours(),
-            Self::MayHaveRun(_) | Self::Aborted(_) | Self::Unwritable(_) | Self::Unsigned(_) => true,
+            Self::Audit(_)
+            | Self::MayHaveRun(_)
+            | Self::Aborted(_)
+            | Self::Unwritable(_)
+            | Self::Unsigned(_) => true,
             _ => false,
         }
     }

@@ -3,6 +3,9 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use lambda_ops::{LambdaOps, allow::Allow, embedded::Embedded};
+use rmcp::model::{
+    ArgumentInfo, CompleteRequestParams, GetPromptRequestParams, ReadResourceRequestParams, Reference,
+};
 use serde_json::{Value, json};
 
 use crate::bench::{Client, account, server};
@@ -78,13 +81,34 @@ async fn reading() -> (Actions, BTreeSet<String>) {
         client.ok(tool, arguments).await;
         tools.insert(tool.to_owned());
     }
+    picking(&client).await;
+    (needed(&account), tools)
+}
+
+/// What people and clients pick from: resources, prompts, completion.
+async fn picking(client: &Client) {
     let peer = client.peer();
-    let resources = peer.list_all_resources().await.expect("resources are listed");
-    for resource in resources.iter().take(3) {
-        let asked = rmcp::model::ReadResourceRequestParams::new(resource.uri.clone());
+    let resources = peer
+        .list_resources(None)
+        .await
+        .expect("resources are listed")
+        .resources;
+    assert!(resources.len() > 1, "functions beside the runtimes");
+    for resource in resources.into_iter().take(2) {
+        let asked = ReadResourceRequestParams::new(resource.uri);
         peer.read_resource(asked).await.expect("a resource is read");
     }
-    (needed(&account), tools)
+    let asked = json!({ "functionName": "order-events" });
+    let arguments = serde_json::from_value(asked).expect("an object");
+    let prompt = GetPromptRequestParams::new("explain-function").with_arguments(arguments);
+    peer.get_prompt(prompt).await.expect("a prompt");
+    let argument = ArgumentInfo::new("functionName", "or");
+    let written = CompleteRequestParams::new(Reference::for_prompt("explain-function"), argument);
+    let completed = peer.complete(written).await.expect("names").completion;
+    assert!(
+        completed.values.contains(&"order-events".to_owned()),
+        "{completed:?}"
+    );
 }
 
 /// The calls of running.
