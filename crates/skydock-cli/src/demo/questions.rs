@@ -104,6 +104,8 @@ pub(super) struct Step {
     pub(super) step: String,
     pub(super) status: String,
     pub(super) detail: String,
+    /// What the function answered to its test.
+    pub(super) output: Option<String>,
 }
 
 /// The functions on each runtime of a language, oldest runtime first.

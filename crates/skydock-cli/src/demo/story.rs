@@ -15,6 +15,8 @@ const QUESTION: &str =
 const EVENT: &str = r#"{"source":"skydock-demo"}"#;
 /// A function of the embedded account that is known not to survive on Node.js 24, with every seed.
 const FRAGILE: &str = "thumbnail-maker";
+/// How much is shown of what a function answered to its test.
+const OUTPUT_LINES: usize = 4;
 /// How many upgrades to try at most to see both ends.
 const TRIES: usize = 20;
 
@@ -161,7 +163,13 @@ fn write_upgrade(out: &mut impl Write, upgrade: &Upgrade) -> io::Result<()> {
         }
     }
     let room = width.saturating_sub(20);
-    for Step { step, status, detail } in steps {
+    for Step {
+        step,
+        status,
+        detail,
+        output,
+    } in steps
+    {
         let colour = match status.as_str() {
             "done" => GOOD,
             "failed" => BAD,
@@ -175,6 +183,13 @@ fn write_upgrade(out: &mut impl Write, upgrade: &Upgrade) -> io::Result<()> {
         )?;
         for line in lines {
             writeln!(out, "{:20}{line}", "")?;
+        }
+        if status == "failed"
+            && let Some(output) = output
+        {
+            for line in screen::wrap(output, room).into_iter().take(OUTPUT_LINES) {
+                writeln!(out, "{:20}{FAINT}{line}{FAINT:#}", "")?;
+            }
         }
     }
     let reason = steps
