@@ -46,19 +46,22 @@ pub async fn recall(
     let arguments = arguments(account, request);
     match journal.find(token, &arguments).await? {
         None => Ok(None),
-        Some(known) => settled(known, request).map(Some),
+        Some(known) => known.report(request).map(Some),
     }
 }
 
-fn settled(known: Known, request: &Request) -> Result<Report, Refusal> {
-    let function = request.function.to_string();
-    match known {
-        Known::Recorded(report) => Ok(*report),
-        Known::Running { id } => Err(Refusal::Running { function, id }),
-        Known::Left { id } => Err(Refusal::LeftOpen { function, id }),
-        Known::TokenTaken => Err(Refusal::TokenTaken(
-            request.client_token.clone().unwrap_or_default(),
-        )),
+impl Known {
+    /// The report of a change that was made already.
+    pub(super) fn report(self, request: &Request) -> Result<Report, Refusal> {
+        let function = request.function.to_string();
+        match self {
+            Self::Recorded(report) => Ok(*report),
+            Self::Running { id } => Err(Refusal::Running { function, id }),
+            Self::Left { id } => Err(Refusal::LeftOpen { function, id }),
+            Self::TokenTaken => Err(Refusal::TokenTaken(
+                request.client_token.clone().unwrap_or_default(),
+            )),
+        }
     }
 }
 
@@ -95,7 +98,12 @@ pub async fn run(
     ready: Ready,
     surroundings: &Surroundings,
 ) -> Result<Report, Refusal> {
-    let Ready { plan, before, event } = ready;
+    let Ready {
+        plan,
+        before,
+        event,
+        consent,
+    } = ready;
     let header = Header::new(
         request.client_token.clone(),
         arguments(account, request),
@@ -103,7 +111,7 @@ pub async fn run(
     );
     let entry = match surroundings.journal.begin(header).await? {
         Ok(entry) => entry,
-        Err(known) => return settled(known, request),
+        Err(known) => return known.report(request),
     };
     let mut change = Change {
         account,
@@ -119,6 +127,12 @@ pub async fn run(
         .chain(change.record.plan.notes.clone())
         .collect();
     change.record.note(Phase::Check, State::Done, told.join("; "));
+    match consent {
+        Some(how) => change.record.note(Phase::Consent, State::Done, how),
+        None => change
+            .record
+            .note(Phase::Consent, State::Skipped, "nobody was asked"),
+    }
     let mut line = begun(
         &change.record.plan,
         audit::Event::UpdateFunctionRuntime,

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use lambda_ops::{
     LambdaOps,
-    embedded::{Operation, Pace},
+    embedded::{Embedded, Operation, Pace},
     upgrade::Patience,
 };
 use rmcp::{
@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::{
-    bench::{Client, account, patient, server},
+    bench::{Answered, Client, account, patient, server},
     updating::{pair, shown, steps, to, update},
 };
 
@@ -60,6 +60,7 @@ async fn functions_that_break_on_the_new_runtime_are_put_back() {
             steps(&rolled_back.json),
             [
                 "check done",
+                "consent done",
                 "save done",
                 "update done",
                 "settle done",
@@ -69,7 +70,7 @@ async fn functions_that_break_on_the_new_runtime_are_put_back() {
                 "rollback done"
             ]
         );
-        let test = &rolled_back.json["steps"][6];
+        let test = &rolled_back.json["steps"][7];
         assert!(test["detail"].as_str().unwrap().contains("untrusted"), "{test}");
         assert!(test["output"].as_str().unwrap().contains(reason), "{test}");
         assert_eq!(
@@ -122,7 +123,8 @@ async fn an_update_that_cannot_be_looked_up_is_put_back_when_it_can() {
     account
         .faults()
         .lose_the_answer(Operation::UpdateFunctionConfiguration);
-    account.faults().let_pass(Operation::GetFunctionConfiguration, 1);
+    // the check, and the look after the version to go back to
+    account.faults().let_pass(Operation::GetFunctionConfiguration, 2);
     account.faults().throttle(Operation::GetFunctionConfiguration, 6);
     let mut patience = Patience::every(Duration::from_millis(1), Duration::from_secs(10));
     patience.lost.limit = Duration::ZERO;
@@ -133,7 +135,13 @@ async fn an_update_that_cannot_be_looked_up_is_put_back_when_it_can() {
     assert_eq!(report.json["outcome"], "rolled-back", "{}", report.text);
     assert_eq!(
         steps(&report.json),
-        ["check done", "save done", "update failed", "rollback done"]
+        [
+            "check done",
+            "consent done",
+            "save done",
+            "update failed",
+            "rollback done"
+        ]
     );
     assert_eq!(
         shown(&account, "orders-api").await,
@@ -154,6 +162,7 @@ async fn an_update_that_aws_cannot_apply_is_put_back() {
         steps(&rolled_back.json),
         [
             "check done",
+            "consent done",
             "save done",
             "update done",
             "settle failed",
@@ -184,6 +193,7 @@ async fn an_update_that_never_settles_is_given_up_and_says_what_to_do() {
         steps(&stuck.json),
         [
             "check done",
+            "consent done",
             "save done",
             "update done",
             "settle failed",
@@ -257,6 +267,7 @@ async fn a_test_that_is_not_permitted_counts_as_failed() {
 #[tokio::test]
 async fn a_runtime_that_somebody_else_set_meanwhile_is_left_to_the_user() {
     let account = account();
+    account.faults().never_answer_after(Operation::Invoke, 2);
     let client = Client::of(patient(&account, Duration::from_secs(2))).await;
     let call = client
         .begin(
@@ -264,9 +275,7 @@ async fn a_runtime_that_somebody_else_set_meanwhile_is_left_to_the_user() {
             to("orders-api", "nodejs24.x", Some("{}")),
         )
         .await;
-    client.hear("AWS accepted nodejs24.x").await;
-    account.faults().never_answer(Operation::Invoke);
-    client.hear("nodejs24.x is in force").await;
+    client.hear("AWS would run version").await;
     let others = account.client().update_function_configuration();
     others
         .function_name("orders-api")
@@ -302,7 +311,7 @@ async fn a_test_without_an_answer_ends_at_its_limit_and_is_put_back() {
         )
         .await;
     assert_eq!(report.json["outcome"], "rolled-back", "{}", report.text);
-    let detail = report.json["steps"][6]["detail"].as_str().unwrap();
+    let detail = report.json["steps"][7]["detail"].as_str().unwrap();
     assert!(
         detail.starts_with("test failed: no answer within 0.05 s"),
         "{detail}"
@@ -393,4 +402,156 @@ async fn an_update_that_its_host_lets_go_of_is_put_back() {
     tokio::time::timeout(Duration::from_secs(20), back)
         .await
         .expect("the old runtime is put back");
+}
+
+#[tokio::test]
+async fn a_rollback_that_fails_once_is_tried_again() {
+    let account = account();
+    account.faults().never_answer_after(Operation::Invoke, 2);
+    let mut patience = Patience::every(Duration::from_millis(1), Duration::from_secs(10));
+    patience.test = Duration::from_millis(300);
+    let client = Client::of(server(&account).with_patience(patience)).await;
+    let call = client
+        .begin(
+            "update-function-runtime",
+            to("orders-api", "nodejs24.x", Some("{}")),
+        )
+        .await;
+    client.hear("AWS would run version").await;
+    account
+        .faults()
+        .fail_the_update("orders-api", "a moment without capacity");
+    let report = client.end("update-function-runtime", call).await;
+    assert_eq!(report.json["outcome"], "rolled-back", "{}", report.text);
+    let updates = account.calls();
+    let updates = updates
+        .iter()
+        .filter(|call| **call == Operation::UpdateFunctionConfiguration);
+    assert_eq!(updates.count(), 3, "there, back in vain, and back");
+    assert_eq!(
+        shown(&account, "orders-api").await,
+        pair("nodejs20.x", "Successful")
+    );
+}
+
+#[tokio::test]
+async fn credentials_that_expire_in_the_middle_leave_nothing_half_done() {
+    for operation in [
+        Operation::PublishVersion,
+        Operation::UpdateFunctionConfiguration,
+        Operation::GetFunctionConfiguration,
+        Operation::Invoke,
+    ] {
+        for (before, times) in [(0, 1), (0, 4), (1, 1), (1, 4), (2, 2), (3, 5), (4, 9)] {
+            let account = account();
+            account.faults().let_pass(operation, before);
+            account.faults().expire_credentials(operation, times);
+            let place = format!("{operation:?} expired {times} times after {before}");
+            let answer = update(&account, to("orders-api", "nodejs24.x", Some("{}"))).await;
+            whole(&account, &answer, &place).await;
+        }
+    }
+    for times in [1, 3, 8] {
+        let account = account();
+        account
+            .faults()
+            .expire_credentials_from(Operation::UpdateFunctionConfiguration, times);
+        let answer = update(&account, to("invoice-pdf", "nodejs22.x", Some("{}"))).await;
+        whole_of(
+            &account,
+            &answer,
+            "invoice-pdf",
+            ["nodejs16.x", "nodejs22.x"],
+            "from the update on",
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn throttling_of_any_call_at_any_place_leaves_nothing_half_done() {
+    for operation in [
+        Operation::GetCallerIdentity,
+        Operation::ListTags,
+        Operation::ListAliases,
+        Operation::PublishVersion,
+        Operation::UpdateFunctionConfiguration,
+        Operation::GetFunctionConfiguration,
+        Operation::Invoke,
+    ] {
+        for before in 0..5 {
+            // what the SDK repeats by itself, and more than that
+            for times in [2, 4, 9] {
+                let account = account();
+                account.faults().let_pass(operation, before);
+                account.faults().throttle(operation, times);
+                let place = format!("{operation:?} throttled {times} times after {before}");
+                let answer = update(&account, to("orders-api", "nodejs24.x", Some("{}"))).await;
+                whole(&account, &answer, &place).await;
+                if times == 2 {
+                    assert_eq!(answer.json["outcome"], "updated", "{place}: {}", answer.text);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_at_any_place_leaves_nothing_half_done() {
+    for operation in [
+        Operation::PublishVersion,
+        Operation::UpdateFunctionConfiguration,
+        Operation::GetFunctionConfiguration,
+        Operation::Invoke,
+    ] {
+        for before in 0..5 {
+            let account = account();
+            account.faults().let_pass(operation, before);
+            account.faults().break_down(operation, 1);
+            let place = format!("{operation:?} broken after {before}");
+            let mut patience = Patience::every(Duration::from_millis(1), Duration::from_secs(10));
+            patience.lost.limit = Duration::from_millis(50);
+            let client = Client::of(server(&account).with_patience(patience)).await;
+            let answer = client
+                .call(
+                    "update-function-runtime",
+                    to("orders-api", "nodejs24.x", Some("{}")),
+                )
+                .await;
+            whole(&account, &answer, &place).await;
+        }
+    }
+}
+
+/// The function is as it was, or wholly changed, and the answer says which.
+async fn whole(account: &Embedded, answer: &Answered, place: &str) {
+    whole_of(account, answer, "orders-api", ["nodejs20.x", "nodejs24.x"], place).await;
+}
+
+async fn whole_of(account: &Embedded, answer: &Answered, function: &str, runtimes: [&str; 2], place: &str) {
+    let [from, to] = runtimes;
+    let end = match answer.json["outcome"].as_str() {
+        Some("updated") => to,
+        Some("rolled-back" | "unchanged") => from,
+        None => {
+            assert!(answer.is_error, "{place}");
+            from
+        }
+        other => panic!("{other:?}: {place}: {}", answer.text),
+    };
+    // what is left of the faults
+    let look = account.client();
+    while look
+        .get_function_configuration()
+        .function_name(function)
+        .send()
+        .await
+        .is_err()
+    {}
+    assert_eq!(
+        shown(account, function).await,
+        pair(end, "Successful"),
+        "{place}: {}",
+        answer.text
+    );
 }
