@@ -1,7 +1,8 @@
 //! An MCP server that lists, inspects, invokes and upgrades AWS Lambda functions.
 //!
 //! [`LambdaOps`] is the server: its tools over one [`account::Account`]. Where the account is comes from [`Flags`];
-//! [`LambdaOps::embedded`] needs none. The rooms, from the outside in: `tools` (what a model sees), [`upgrade`] (the
+//! [`LambdaOps::embedded`] needs none. The rooms, from the outside in: `tools` (what a model sees), `resources`,
+//! `prompts` and `completion` (what people and clients pick from), [`upgrade`] (the
 //! procedure that changes a runtime), [`allow`] (what may be changed), [`audit`] (what was), [`owner`] (whose template a
 //! function is of), [`account`] (every call to AWS), [`runtimes`] (which runtimes there are and when they end),
 //! [`embedded`] (a Lambda API in this process).
@@ -10,9 +11,13 @@ pub mod account;
 pub mod allow;
 pub mod audit;
 mod clock;
+mod completion;
 pub mod embedded;
 mod flags;
 pub mod owner;
+mod percent;
+mod prompts;
+mod resources;
 pub mod runtimes;
 mod tools;
 pub mod upgrade;

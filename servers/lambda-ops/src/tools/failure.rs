@@ -14,7 +14,7 @@ const UNIDENTIFIED: &str = "nothing was begun, because AWS does not say which ac
 
 /// Why a tool gives no result.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     #[error(transparent)]
     Name(#[from] account::NotAName),
     #[error(
@@ -76,13 +76,17 @@ impl Failure {
         match self {
             Self::Account(error) | Self::Unidentified(error) => ours(error),
             Self::Upgrade(refusal) => refusal.is_ours(),
-            Self::MayHaveRun(_) | Self::Aborted(_) | Self::Unwritable(_) | Self::Unsigned(_) => true,
+            Self::Audit(_)
+            | Self::MayHaveRun(_)
+            | Self::Aborted(_)
+            | Self::Unwritable(_)
+            | Self::Unsigned(_) => true,
             _ => false,
         }
     }
 
     /// The text for the model. What stands in causes (principals, hosts) is for the operator's log.
-    fn tell(self) -> String {
+    pub(crate) fn tell(self) -> String {
         if self.is_ours() {
             let reference = skydock::reference();
             // displayed, not debugged: causes may hold what AWS answered

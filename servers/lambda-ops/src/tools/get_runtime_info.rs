@@ -16,7 +16,7 @@ pub(super) struct Input {
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Output {
+pub(crate) struct Output {
     /// live: from AWS's page within the last day. snapshot: from the data compiled into this server.
     source: Source,
     /// The day the dates were true.
@@ -79,6 +79,11 @@ impl Status {
             runtimes::Phase::BlockedUpdate => Self::BlockedUpdate,
         }
     }
+}
+
+/// All runtimes.
+pub(crate) async fn all(server: &LambdaOps) -> Result<Output, Failure> {
+    run(server, Input { runtime: None }).await
 }
 
 pub(super) async fn run(server: &LambdaOps, input: Input) -> Result<Output, Failure> {

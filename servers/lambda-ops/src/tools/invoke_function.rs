@@ -69,11 +69,15 @@ pub(super) async fn run(
     event("payload", &input.payload)?;
     check_qualifier(&function, input.qualifier.as_deref())?;
     let identity = server.account.identity().await.map_err(Failure::Unidentified)?;
-    permit(server, &function, identity).await?;
-
     let mut line = Line::new(Event::InvokeFunction, Who::of(context), identity, function.name());
     let qualifier = function.qualifier().or(input.qualifier.as_deref());
     line.run = Some(Run::new(qualifier, &input.payload));
+    if let Err(refusal) = permit(server, &function, identity).await {
+        (line.outcome, line.reason) = ("refused".to_owned(), Some(refusal.to_string()));
+        // nothing is begun either way
+        let _ = server.audit.write(&line);
+        return Err(refusal);
+    }
     server.audit.write(&line)?;
     // a call that is dropped (its client left) has been sent all the same: it runs to its end, and the audit has it
     let (ours, name) = (server.clone(), function);

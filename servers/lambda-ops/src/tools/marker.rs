@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 /// Why a marker is not taken.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     #[error(
         "the marker is not one of list-functions; pass it back exactly as given, or leave it out to begin anew"
     )]
@@ -22,26 +22,26 @@ pub(super) enum Fault {
 /// A place in AWS's list: behind the function `last`, which stands at `skip - 1` on the page that `start` opens.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Marker {
+pub(crate) struct Marker {
     /// AWS's marker of the page; none for the first.
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
-    pub(super) start: Option<String>,
+    pub(crate) start: Option<String>,
     /// How many functions of that page are done.
     #[serde(rename = "n", default)]
-    pub(super) skip: usize,
+    pub(crate) skip: usize,
     /// The last of them.
     #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
-    pub(super) last: Option<String>,
+    pub(crate) last: Option<String>,
     /// The account's number, once a function has told it.
     #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
-    pub(super) account: Option<String>,
+    pub(crate) account: Option<String>,
 }
 
 const SEAL: usize = 12;
 
 impl Marker {
     /// The token for callers. The seal finds mistakes, not attackers: AWS checks every call by itself.
-    pub(super) fn write(&self, list: &str) -> Result<String, serde_json::Error> {
+    pub(crate) fn write(&self, list: &str) -> Result<String, serde_json::Error> {
         let body = serde_json::to_vec(self)?;
         let mut token = seal(list, &body).to_vec();
         token.extend_from_slice(&body);
@@ -49,7 +49,7 @@ impl Marker {
     }
 
     /// Reads a token for the same `list` (its region and filters).
-    pub(super) fn read(token: &str, list: &str) -> Result<Self, Fault> {
+    pub(crate) fn read(token: &str, list: &str) -> Result<Self, Fault> {
         let bytes = URL_SAFE_NO_PAD
             .decode(token)
             .map_err(|_not_base64| Fault::Garbled)?;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use lambda_ops::{
+    allow::Allow,
     audit::Audit,
     embedded::{Embedded, Operation},
 };
@@ -50,6 +51,25 @@ async fn a_run_is_written_down_at_its_beginning_and_its_end() {
 }
 
 #[tokio::test]
+async fn a_run_that_is_refused_is_written_down_too() {
+    let account = account();
+    let audit = Audit::in_memory();
+    let limits = ["other-*".to_owned()];
+    let allow = Allow::read(&["invoke".to_owned()], &limits, &[]).expect("nothing is wrong");
+    let client = Client::of(server(&account).with_allow(allow).with_audit(audit.clone())).await;
+    let arguments = json!({ "functionName": "orders-api", "payload": "{}" });
+    let told = client.refusal("invoke-function", arguments).await;
+    let lines = audit.lines();
+    let [refused] = lines.as_slice() else {
+        panic!("one line: {lines:?}");
+    };
+    assert_eq!(
+        (&refused["outcome"], &refused["reason"]),
+        (&json!("refused"), &json!(told))
+    );
+}
+
+#[tokio::test]
 async fn every_end_of_a_run_has_its_name() {
     let account = account();
     let failed = end(&account, "payment-webhook").await;
@@ -76,9 +96,10 @@ async fn what_cannot_be_written_down_is_not_run() {
     let arguments = json!({ "functionName": "orders-api", "payload": "{}" });
     let text = client.refusal("invoke-function", arguments).await;
     assert!(
-        text.contains("nothing was begun, because the audit cannot be written"),
+        text.starts_with("nothing was begun, because the audit cannot be written"),
         "{text}"
     );
+    assert!(text.contains("the reference "), "its cause is in the log: {text}");
     assert!(!account.calls().contains(&Operation::Invoke));
 }
 
@@ -95,10 +116,10 @@ async fn what_cannot_be_named_is_not_run() {
     assert!(audit.lines().is_empty());
 }
 
-/// Changes a runtime with the user's consent.
+/// Changes a runtime; the user agrees.
 async fn change(client: &Client, function: &str, runtime: &str) -> Value {
-    let arguments =
-        json!({ "functionName": function, "runtime": runtime, "testEvent": r#"{"card":"4111-1111"}"# });
+    let event = r#"{"card":"4111-1111"}"#;
+    let arguments = json!({ "functionName": function, "runtime": runtime, "testEvent": event });
     client.call("update-function-runtime", arguments).await.json
 }
 

@@ -3,9 +3,12 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use lambda_ops::{LambdaOps, allow::Allow, embedded::Embedded};
+use rmcp::model::{
+    ArgumentInfo, CompleteRequestParams, GetPromptRequestParams, ReadResourceRequestParams, Reference,
+};
 use serde_json::{Value, json};
 
-use crate::bench::{Answered, Client, account, server};
+use crate::bench::{Client, account, server};
 
 type Actions = BTreeSet<String>;
 
@@ -57,17 +60,6 @@ async fn at_work() -> (Embedded, Client) {
     (account, client)
 }
 
-/// Calls a tool; where it answers with a plan's token, as the user's consent.
-async fn with_consent(client: &Client, tool: &str, mut arguments: Value) -> Answered {
-    let planned = client.call(tool, arguments.clone()).await;
-    let token = planned.json["planToken"].clone();
-    if token.is_null() {
-        return planned;
-    }
-    arguments["planToken"] = token;
-    client.call(tool, arguments).await
-}
-
 /// The calls of every tool that only reads, by all the ways through it.
 async fn reading() -> (Actions, BTreeSet<String>) {
     let (account, client) = at_work().await;
@@ -89,13 +81,34 @@ async fn reading() -> (Actions, BTreeSet<String>) {
         client.ok(tool, arguments).await;
         tools.insert(tool.to_owned());
     }
+    picking(&client).await;
+    (needed(&account), tools)
+}
+
+/// What people and clients pick from: resources, prompts, completion.
+async fn picking(client: &Client) {
     let peer = client.peer();
-    let resources = peer.list_all_resources().await.expect("resources are listed");
-    for resource in resources.iter().take(3) {
-        let asked = rmcp::model::ReadResourceRequestParams::new(resource.uri.clone());
+    let resources = peer
+        .list_resources(None)
+        .await
+        .expect("resources are listed")
+        .resources;
+    assert!(resources.len() > 1, "functions beside the runtimes");
+    for resource in resources.into_iter().take(2) {
+        let asked = ReadResourceRequestParams::new(resource.uri);
         peer.read_resource(asked).await.expect("a resource is read");
     }
-    (needed(&account), tools)
+    let asked = json!({ "functionName": "order-events" });
+    let arguments = serde_json::from_value(asked).expect("an object");
+    let prompt = GetPromptRequestParams::new("explain-function").with_arguments(arguments);
+    peer.get_prompt(prompt).await.expect("a prompt");
+    let argument = ArgumentInfo::new("functionName", "or");
+    let written = CompleteRequestParams::new(Reference::for_prompt("explain-function"), argument);
+    let completed = peer.complete(written).await.expect("names").completion;
+    assert!(
+        completed.values.contains(&"order-events".to_owned()),
+        "{completed:?}"
+    );
 }
 
 /// The calls of running.
@@ -122,7 +135,7 @@ async fn changing() -> Actions {
         let arguments = json!({
             "functionName": function, "runtime": runtime, "testEvent": "{}", "tryOlder": true, "acceptNoRollback": true
         });
-        let answered = with_consent(&client, tool, arguments).await;
+        let answered = client.call(tool, arguments).await;
         if !outcome.is_empty() {
             assert_eq!(answered.json["outcome"], outcome, "{function}: {}", answered.text);
         }

@@ -23,7 +23,7 @@ pub(super) fn report(found: Vec<Found>, table: &Table, today: Date, limit: usize
     };
     let unknown: BTreeSet<&String> = found.iter().flat_map(|region| &region.unknown).collect();
     totals.unknown_runtimes = unknown.into_iter().cloned().collect();
-    let mut regions = Vec::new();
+    let (are_many, mut regions) = (found.len() > 1, Vec::new());
     let mut by_runtime: BTreeMap<String, Vec<Function>> = BTreeMap::new();
     for region in found {
         regions.push(Region {
@@ -36,7 +36,7 @@ pub(super) fn report(found: Vec<Found>, table: &Table, today: Date, limit: usize
         for (function, owner) in region.affected {
             let row = Function {
                 name: function.name,
-                region: region.region.clone(),
+                region: are_many.then(|| region.region.clone()),
                 last_modified: day(function.last_modified),
                 owner: owner.as_ref().map(brief),
             };

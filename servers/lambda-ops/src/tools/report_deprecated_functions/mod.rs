@@ -131,7 +131,9 @@ struct Group {
 #[serde(rename_all = "camelCase")]
 struct Function {
     name: String,
-    region: String,
+    /// Left out if the report is about one region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<String>,
     /// The day on which code or configuration changed last.
     last_modified: String,
     /// The tool and the stack whose template it is of, as the tags tell: there the runtime must be changed. Left out: no

@@ -6,6 +6,7 @@ use std::{
 };
 
 use futures::{StreamExt as _, stream};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::super::filter::Filter;
@@ -64,6 +65,39 @@ type AllTags = Arc<BTreeMap<String, Tags>>;
 
 impl Look<'_> {
     async fn look(self) -> Found {
+        // The tags are read beside the pages, from the first function on that they are needed for.
+        let (needed, is_needed) = oneshot::channel();
+        let tags = async {
+            match is_needed.await {
+                Ok(()) => Some(self.account.tagged().await),
+                Err(_nobody_is_affected) => None,
+            }
+        };
+        let (mut found, tags) = tokio::join!(self.list(needed), tags);
+        let tags = match tags {
+            None => AllTags::default(),
+            Some(Ok(tags)) => tags,
+            Some(Err(error)) if self.filter.needs_tags() => {
+                found.affected.clear();
+                found.error = Some(error.say());
+                return found;
+            }
+            Some(Err(error)) => {
+                found.owners_unknown = Some(error.say());
+                AllTags::default()
+            }
+        };
+        let none = Tags::new();
+        found.affected.retain_mut(|(function, owner)| {
+            let tags = tags.get(&function.arn).unwrap_or(&none);
+            *owner = Owner::of(tags);
+            self.filter.lets_through(function, tags, self.table)
+        });
+        found
+    }
+
+    /// Those whose runtime lets them through, of all functions or of those before the call that failed.
+    async fn list(&self, needed: oneshot::Sender<()>) -> Found {
         let mut found = Found {
             region: self.account.region().to_owned(),
             functions: 0,
@@ -73,66 +107,51 @@ impl Look<'_> {
             error: None,
             owners_unknown: None,
         };
-        let (listed, error) = self.list().await;
-        found.functions = listed.len();
-        found.images = listed
-            .iter()
-            .filter(|function| function.runtime.is_none())
-            .count();
-        found.error = error;
-        let runtimes = listed.iter().filter_map(|function| function.runtime.as_ref());
-        let unknown = runtimes.filter(|runtime| self.table.find(runtime).is_none());
-        found.unknown = unknown.cloned().collect();
         let by_runtime = Filter {
             tag: None,
             ..self.filter.clone()
         };
-        let none = Tags::new();
-        let mut affected = listed;
-        affected.retain(|function| by_runtime.lets_through(function, &none, self.table));
-        if affected.is_empty() {
-            return found;
-        }
-        let tags = match self.account.tagged().await {
-            Ok(tags) => tags,
-            Err(error) if self.filter.needs_tags() => {
-                found.error = Some(error.say());
-                return found;
-            }
-            Err(error) => {
-                found.owners_unknown = Some(error.say());
-                AllTags::default()
-            }
-        };
-        found.affected = affected
-            .into_iter()
-            .filter_map(|function| {
-                let tags = tags.get(&function.arn).unwrap_or(&none);
-                self.filter
-                    .lets_through(&function, tags, self.table)
-                    .then(|| (function, Owner::of(tags)))
-            })
-            .collect();
-        found
-    }
-
-    /// All functions, or those before the call that failed, and why it did.
-    async fn list(&self) -> (Vec<Listed>, Option<String>) {
-        let (mut functions, mut marker) = (Vec::new(), None);
+        let (none, mut needed, mut marker) = (Tags::new(), Some(needed), None);
         loop {
             if self.cancelled.is_cancelled() {
-                return (functions, Some("the call was cancelled".to_owned()));
+                found.error = Some("the call was cancelled".to_owned());
+                return found;
             }
-            match self.account.list(marker.as_deref()).await {
-                Ok(page) => {
-                    functions.extend(page.functions);
-                    marker = page.next;
-                    if marker.is_none() {
-                        return (functions, None);
-                    }
+            let page = match self.account.list(marker.as_deref()).await {
+                Ok(page) => page,
+                Err(error) => {
+                    found.error = Some(error.say());
+                    return found;
                 }
-                Err(error) => return (functions, Some(error.say())),
+            };
+            for function in page.functions {
+                found.count(&function, self.table);
+                if by_runtime.lets_through(&function, &none, self.table) {
+                    found.affected.push((function, None));
+                }
             }
+            if !found.affected.is_empty()
+                && let Some(needed) = needed.take()
+            {
+                needed.send(()).ok();
+            }
+            marker = page.next;
+            if marker.is_none() {
+                return found;
+            }
+        }
+    }
+}
+
+impl Found {
+    fn count(&mut self, function: &Listed, table: &Table) {
+        self.functions += 1;
+        match &function.runtime {
+            None => self.images += 1,
+            Some(runtime) if table.find(runtime).is_none() => {
+                self.unknown.insert(runtime.clone());
+            }
+            Some(_) => {}
         }
     }
 }
