@@ -189,8 +189,8 @@ async fn our_way(account: &Embedded, arguments: Value) -> (Cost, Value) {
     cost.time = begun.elapsed();
     cost.add(&result);
     cost.aws_calls = account.calls().len() - before;
-    let totals = result.structured_content.expect("structured content")["totals"].clone();
-    (cost, totals)
+    let report = result.structured_content.expect("structured content");
+    (cost, report.get("totals").cloned().unwrap_or_default())
 }
 
 fn tell(way: &str, costs: Vec<Cost>) {

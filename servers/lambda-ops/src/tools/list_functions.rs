@@ -243,3 +243,24 @@ fn resume(page: &Page, skip: usize, last: Option<&str>) -> Result<usize, marker:
         .map(|found| found + 1)
         .ok_or(marker::Fault::Outdated)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{embedded::Embedded, runtimes::Runtimes};
+
+    #[tokio::test]
+    async fn a_call_that_is_cancelled_asks_for_no_further_page() {
+        let account = Embedded::new(1);
+        let server = LambdaOps::on(&account, Runtimes::snapshot());
+        let input = serde_json::from_str("{}").expect("no filter");
+        let cancelled = CancellationToken::new();
+        cancelled.cancel();
+        let page = run(&server, input, &cancelled)
+            .await
+            .expect("what is there: nothing");
+        assert!(page.functions.is_empty() && page.marker.is_some());
+        assert!(page.notice.is_some_and(|why| why.contains("cancelled")));
+        assert!(account.calls().is_empty(), "{:?}", account.calls());
+    }
+}

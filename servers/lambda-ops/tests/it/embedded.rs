@@ -11,7 +11,7 @@ use lambda_ops::{
 use rmcp::{ServiceExt, model::CallToolRequestParams};
 use serde_json::json;
 
-use crate::bench::{BRISK, account};
+use crate::bench::{BRISK, Client, account, server};
 
 fn name(text: &str) -> FunctionName {
     FunctionName::parse(text).expect("a name")
@@ -359,4 +359,35 @@ async fn a_pace_set_later_holds_in_every_region() {
         .map_err(|error| error.code().map(str::to_owned));
     let status = done.expect("it is updated").last_update_status().cloned();
     assert_eq!(status.expect("a status").as_str(), "Successful");
+}
+
+#[tokio::test]
+async fn a_fault_of_any_operation_a_tool_reads_with_is_survived_or_told() {
+    let arguments = json!({ "functionName": "email-renderer" });
+    let operations = [
+        Operation::GetFunctionConfiguration,
+        Operation::GetFunctionConcurrency,
+        Operation::GetLayerVersionByArn,
+        Operation::ListAliases,
+        Operation::ListEventSourceMappings,
+        Operation::ListTags,
+        Operation::ListVersionsByFunction,
+    ];
+    for operation in operations {
+        let embedded = account();
+        let client = Client::of(server(&embedded)).await;
+        embedded.faults().throttle(operation, 2);
+        client.ok("get-function", arguments.clone()).await;
+        let tries = embedded.calls().iter().filter(|call| **call == operation).count();
+        assert_eq!(tries, 3, "{operation:?} is tried again");
+        embedded.faults().expire_credentials(operation, 1);
+        let text = client.refusal("get-function", arguments.clone()).await;
+        assert!(
+            text.contains("credentials of this server are not valid"),
+            "{operation:?}: {text}"
+        );
+        embedded.faults().garble_the_answer(operation);
+        let text = client.refusal("get-function", arguments.clone()).await;
+        assert!(text.contains("could not be read"), "{operation:?}: {text}");
+    }
 }

@@ -167,3 +167,21 @@ pub(super) async fn run(
     let found = survey::of(server, &regions, &filter, &table, cancelled).await;
     Ok(grouped::report(found, &table, today, limit))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{embedded::Embedded, runtimes::Runtimes};
+
+    #[tokio::test]
+    async fn a_report_that_is_cancelled_says_so_of_every_region_not_read() {
+        let account = Embedded::new(1);
+        let server = LambdaOps::on(&account, Runtimes::snapshot());
+        let input = serde_json::from_str(r#"{ "regions": ["all"] }"#).expect("an input");
+        let cancelled = CancellationToken::new();
+        cancelled.cancel();
+        let report = run(&server, input, &cancelled).await.expect("a report");
+        assert_eq!(report.totals.incomplete_regions, 17);
+        assert!(account.calls().is_empty(), "{:?}", account.calls());
+    }
+}
