@@ -1,7 +1,8 @@
 //! The procedure itself: a version to go back to, the update, the wait, the trial, and back if any of it fails.
 
 use super::{
-    Outcome, Phase, Plan, Ready, Refusal, Report, Request, State, Surroundings,
+    Outcome, Phase, Ready, Refusal, Report, Request, State, Surroundings,
+    audited::{begun, end},
     journal::{self, Event, Header, Known},
     plan::digest,
     put_back::{self, Back, Obstacle},
@@ -149,36 +150,6 @@ pub async fn run(
     let report = change.make(before, event.as_deref()).await;
     end(&mut line, &report, surroundings);
     Ok(report)
-}
-
-/// The line of the audit with which a change begins.
-pub(super) fn begun(plan: &Plan, event: audit::Event, surroundings: &Surroundings) -> audit::Line {
-    let who = surroundings.who.clone();
-    let mut line = audit::Line::new(event, who, &plan.identity, &plan.function_name);
-    line.plan = Some(audit::Plan {
-        from: plan.from.clone(),
-        to: plan.to.clone(),
-        revision: plan.revision_id.clone(),
-        validation: plan.validation.word().to_owned(),
-    });
-    line.before = Some(audit::Seen {
-        runtime: Some(plan.from.clone()),
-        revision: plan.revision_id.clone(),
-    });
-    line
-}
-
-/// Writes the line of the audit with which it ends.
-pub(super) fn end(line: &mut audit::Line, report: &Report, surroundings: &Surroundings) {
-    line.outcome = report.outcome.word().to_owned();
-    line.after = Some(audit::Seen {
-        runtime: report.runtime.clone(),
-        revision: report.revision_id.clone(),
-    });
-    let failed = report.steps.iter().find(|step| step.state == State::Failed);
-    line.reason = failed.map(|step| step.detail.clone());
-    // it has ended; that the audit has no end of it is in the log
-    let _ = surroundings.audit.write(line);
 }
 
 impl Change<'_> {

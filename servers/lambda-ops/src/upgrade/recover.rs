@@ -6,10 +6,11 @@ use serde::Serialize;
 
 use super::{
     Outcome, Phase, Report, State, Surroundings,
+    audited::{begun, end},
     check::stored_event,
     journal::{Claimed, Fault, Header, Sent, Story, Trial},
     plan::digest,
-    procedure::{Change, Stop, begun, end},
+    procedure::{Change, Stop},
     put_back::{self, Back, Obstacle},
     record::Record,
     settle::Looks,

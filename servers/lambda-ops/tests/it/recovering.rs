@@ -1,4 +1,4 @@
-//! The journal, and what becomes of a change that its server left in the middle.
+//! What becomes of a change that its server left in the middle.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -17,18 +17,18 @@ use crate::{
     updating::{pair, shown, steps, to},
 };
 
-const TOOL: &str = "update-function-runtime";
-const RECOVER: &str = "recover-updates";
+pub(crate) const TOOL: &str = "update-function-runtime";
+pub(crate) const RECOVER: &str = "recover-updates";
 
 /// A server with a journal in a folder, which does not look long for what is lost.
-fn keeping(account: &Embedded, folder: &Folder) -> LambdaOps {
+pub(crate) fn keeping(account: &Embedded, folder: &Folder) -> LambdaOps {
     let mut patience = Patience::every(Duration::from_millis(1), Duration::from_secs(10));
     patience.lost.limit = Duration::from_millis(20);
     let journal = Journal::open(folder.path().join("journal")).expect("it can be written");
     server(account).with_patience(patience).with_journal(journal)
 }
 
-fn entries(folder: &Folder) -> Vec<PathBuf> {
+pub(crate) fn entries(folder: &Folder) -> Vec<PathBuf> {
     let files = fs::read_dir(folder.path().join("journal")).expect("the journal is there");
     let paths = files.map(|file| file.expect("a file").path());
     paths
@@ -37,7 +37,7 @@ fn entries(folder: &Folder) -> Vec<PathBuf> {
 }
 
 /// Puts lines into a folder, as a killed server would have left them.
-fn leave(folder: &Folder, text: &str) {
+pub(crate) fn leave(folder: &Folder, text: &str) {
     let journal = folder.path().join("journal");
     fs::create_dir_all(&journal).expect("a folder");
     fs::write(journal.join("20261122T130000Z-0000000000000001.jsonl"), text).expect("it is written");
@@ -50,7 +50,7 @@ async fn recovered(server: LambdaOps) -> Vec<Value> {
 }
 
 /// What a whole change writes, line by line.
-async fn lines_of(account: &Embedded, arguments: Value) -> Vec<String> {
+pub(crate) async fn lines_of(account: &Embedded, arguments: Value) -> Vec<String> {
     let folder = Folder::new();
     Client::of(keeping(account, &folder))
         .await
@@ -60,7 +60,7 @@ async fn lines_of(account: &Embedded, arguments: Value) -> Vec<String> {
     text.lines().map(|line| format!("{line}\n")).collect()
 }
 
-fn event(line: &str) -> String {
+pub(crate) fn event(line: &str) -> String {
     let line: Value = serde_json::from_str(line).expect("JSON");
     line["event"].as_str().expect("an event").to_owned()
 }
@@ -74,7 +74,7 @@ async fn set(account: &Embedded, function: &str, runtime: &str) {
     while shown(account, function).await.1 != "Successful" {}
 }
 
-const EVENT: &str = r#"{"orderId":7}"#;
+pub(crate) const EVENT: &str = r#"{"orderId":7}"#;
 
 /// An account whose function may have its test event in a tag.
 async fn prepared(function: &str, tagged: bool) -> Embedded {
@@ -173,31 +173,6 @@ async fn a_change_cut_off_after_any_line_is_finished_or_undone() {
     assert!(cases > 60, "{cases}");
 }
 
-#[tokio::test]
-async fn a_journal_never_holds_an_event_or_what_a_function_answered() {
-    let all = lines_of(&account(), to("orders-api", "nodejs24.x", Some(EVENT)))
-        .await
-        .concat();
-    assert!(!all.contains("orderId"), "{all}");
-    let events: Vec<String> = all.lines().map(event).collect();
-    assert_eq!(
-        events,
-        [
-            "begun",
-            "publishing",
-            "published",
-            "updating",
-            "updated",
-            "settled",
-            "publishing-new",
-            "published-new",
-            "testing",
-            "tested",
-            "closed"
-        ]
-    );
-}
-
 /// Lets a server work until `text` is heard, and ends it there without a chance to do anything more.
 fn kill(account: &Embedded, folder: &Folder, arguments: Value, text: &str) {
     let runtime = Runtime::new().expect("a runtime");
@@ -242,146 +217,6 @@ fn a_server_that_is_killed_during_the_test_is_undone_by_the_next() {
         let updated = client.ok(TOOL, arguments).await;
         assert_eq!(updated["outcome"], "updated", "then it can be changed again");
     });
-}
-
-#[tokio::test]
-async fn a_report_comes_back_to_its_client_after_a_restart() {
-    let (account, folder) = (account(), Folder::new());
-    let mut arguments = to("orders-api", "nodejs24.x", None);
-    arguments["clientToken"] = json!("upgrade-1");
-    let first = Client::of(keeping(&account, &folder))
-        .await
-        .ok(TOOL, arguments.clone())
-        .await;
-    let second = Client::of(keeping(&account, &folder))
-        .await
-        .ok(TOOL, arguments)
-        .await;
-    assert_eq!(first, second);
-    let updates = account.calls();
-    let updates = updates
-        .iter()
-        .filter(|call| **call == Operation::UpdateFunctionConfiguration);
-    assert_eq!(updates.count(), 1);
-}
-
-#[tokio::test]
-async fn servers_that_share_a_journal_keep_out_of_each_others_way() {
-    let (account, folder) = (account(), Folder::new());
-    account.faults().never_answer_after(Operation::Invoke, 2);
-    let one = Client::of(keeping(&account, &folder)).await;
-    let call = one.begin(TOOL, to("orders-api", "nodejs24.x", Some("{}"))).await;
-    one.hear("AWS would run version").await;
-    let other = Client::of(keeping(&account, &folder)).await;
-    let text = other.refusal(TOOL, to("orders-api", "nodejs22.x", None)).await;
-    assert!(text.contains("a change of \"orders-api\" is running"), "{text}");
-    let nothing = other.ok(RECOVER, json!({})).await;
-    assert_eq!(
-        nothing["recovered"],
-        json!([]),
-        "what is running is not recovered"
-    );
-    let elsewhere = other.ok(TOOL, to("catalog-api", "nodejs24.x", None)).await;
-    assert_eq!(elsewhere["outcome"], "updated", "other functions are free");
-    call.cancel(None).await.expect("the cancellation is sent");
-    one.hear("nodejs20.x is in force again").await;
-}
-
-#[tokio::test]
-async fn of_two_that_begin_at_once_one_changes() {
-    let (account, folder) = (account(), Folder::new());
-    let (one, other) = (keeping(&account, &folder), keeping(&account, &folder));
-    let (one, other) = (Client::of(one).await, Client::of(other).await);
-    let arguments = to("orders-api", "nodejs24.x", None);
-    let (a, b) = tokio::join!(one.call(TOOL, arguments.clone()), other.call(TOOL, arguments));
-    let outcomes = [&a, &b].map(|answer| answer.json["outcome"] == "updated");
-    assert!(outcomes.contains(&true), "{} {}", a.text, b.text);
-    assert!(
-        outcomes.contains(&false) || a.json == b.json,
-        "{} {}",
-        a.text,
-        b.text
-    );
-    assert_eq!(
-        shown(&account, "orders-api").await,
-        pair("nodejs24.x", "Successful")
-    );
-}
-
-#[tokio::test]
-async fn a_journal_that_fills_up_at_any_line_leaves_nothing_half_done() {
-    let full: usize = lines_of(&account(), to("orders-api", "nodejs24.x", Some("{}")))
-        .await
-        .concat()
-        .len();
-    let (mut refused, mut unchanged, mut rolled_back) = (0, 0, 0);
-    for room in (0..full).step_by(40) {
-        let account = account();
-        let journal = Journal::in_memory_of(room);
-        let client = Client::of(server(&account).with_journal(journal)).await;
-        let answer = client
-            .call(TOOL, to("orders-api", "nodejs24.x", Some("{}")))
-            .await;
-        let now = shown(&account, "orders-api").await;
-        match answer.json["outcome"].as_str() {
-            None => {
-                assert!(
-                    answer.text.contains("the journal of changes cannot be written"),
-                    "{}",
-                    answer.text
-                );
-                assert_eq!(now, pair("nodejs20.x", "Successful"));
-                refused += 1;
-            }
-            Some("unchanged") => {
-                assert!(!account.calls().contains(&Operation::UpdateFunctionConfiguration));
-                unchanged += 1;
-            }
-            Some("rolled-back") => {
-                assert_eq!(now, pair("nodejs20.x", "Successful"), "room for {room}");
-                rolled_back += 1;
-            }
-            // only its end could not be written
-            Some("updated") => assert_eq!(now, pair("nodejs24.x", "Successful")),
-            other => panic!("{other:?} with room for {room}: {}", answer.text),
-        }
-    }
-    assert!(
-        refused > 0 && unchanged > 0 && rolled_back > 0,
-        "{refused} {unchanged} {rolled_back}"
-    );
-}
-
-#[tokio::test]
-async fn a_journal_that_cannot_be_made_says_where_and_what_to_do() {
-    let folder = Folder::new();
-    let file = folder.path().join("file");
-    fs::write(&file, "").expect("it is written");
-    let fault = Journal::open(&file)
-        .expect_err("a file is no directory")
-        .to_string();
-    assert!(
-        fault.contains(&file.display().to_string()) && fault.contains("may write to"),
-        "{fault}"
-    );
-}
-
-#[tokio::test]
-async fn a_journal_that_is_gone_means_that_nothing_is_changed() {
-    let (account, folder) = (account(), Folder::new());
-    let client = Client::of(keeping(&account, &folder)).await;
-    fs::remove_dir_all(folder.path().join("journal")).expect("it is removed");
-    let text = client.refusal(TOOL, to("orders-api", "nodejs24.x", None)).await;
-    assert!(
-        text.contains("the journal of changes cannot be written, so nothing was changed"),
-        "{text}"
-    );
-    assert!(text.contains("the reference "), "{text}");
-    assert!(
-        !text.contains(&folder.path().display().to_string()),
-        "the path is for the log: {text}"
-    );
-    assert!(!account.calls().contains(&Operation::PublishVersion));
 }
 
 /// The lines up to the update, which AWS took.
@@ -468,32 +303,6 @@ async fn what_the_operator_does_not_permit_any_more_stays_open() {
     let others = Allow::read(&write, &["catalog-*".to_owned()], &[]).expect("nothing is wrong");
     let told = recovered(keeping(&account, &folder).with_allow(others)).await;
     assert_eq!(told[0]["outcome"], "open", "{}", told[0]);
-}
-
-#[tokio::test]
-async fn entries_go_thirty_days_after_their_change_has_ended() {
-    let (account, folder) = (account(), Folder::new());
-    let all = lines_of(&account, to("orders-api", "nodejs24.x", None))
-        .await
-        .concat();
-    let of = |days: i64| {
-        let then = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days);
-        let lines = all.lines().map(|line| {
-            let mut line: Value = serde_json::from_str(line).expect("JSON");
-            line["at"] = json!(then.to_string());
-            format!("{line}\n")
-        });
-        lines.collect::<String>()
-    };
-    for (days, left) in [(29, 2), (31, 1)] {
-        leave(&folder, &of(days));
-        let client = Client::of(keeping(&crate::bench::account(), &folder)).await;
-        client.ok(TOOL, to("catalog-api", "nodejs24.x", None)).await;
-        assert_eq!(entries(&folder).len(), left, "{days} days old");
-        for entry in entries(&folder) {
-            fs::remove_file(entry).expect("it is removed");
-        }
-    }
 }
 
 #[tokio::test]
