@@ -144,6 +144,11 @@ async fn an_update_that_cannot_be_looked_up_is_put_back_when_it_can() {
         ]
     );
     assert_eq!(
+        last(&report.json),
+        "nodejs20.x is in force again",
+        "the update had come"
+    );
+    assert_eq!(
         shown(&account, "orders-api").await,
         pair("nodejs20.x", "Successful")
     );
