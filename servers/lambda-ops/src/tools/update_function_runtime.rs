@@ -21,6 +21,10 @@ use crate::{
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an argument of its own, which a model gives by name"
+)]
 pub(super) struct Input {
     /// The name or ARN of the function to change, without a version or alias.
     function_name: String,
@@ -115,6 +119,7 @@ pub(super) async fn run(
         table: &table,
         today: server.clock.today(),
         allow: &server.allow,
+        journal: &server.journal,
         dry_run,
     };
     let ready = match upgrade::check(&server.account, &request, circumstances).await? {
@@ -131,33 +136,55 @@ pub(super) async fn run(
     if dry_run {
         return result(planned(server, ready.plan)?);
     }
-    let ask = Ask::from(&context);
-    if ask.can_elicit() {
-        let question = format!("{}", ready.plan);
-        if !matches!(
-            ask.form::<Consent>("change", question).await?,
-            Answer::Accepted(Consent { change: true })
-        ) {
+    match consent(server, &ready.plan, plan_token, &context).await? {
+        Consented::Yes(how) => result(change(server, request, ready.agreed(how), context).await?.into()),
+        Consented::No => {
             let report = Report::of(&ready.plan, Outcome::Declined, ready.plan.revision_id.clone());
-            return result(
-                report
-                    .with(Phase::Consent, State::Skipped, "the user did not agree")
-                    .into(),
-            );
+            let report = report.with(Phase::Consent, State::Skipped, "the user did not agree");
+            result(report.into())
         }
-    } else if let Some(token) = plan_token {
-        server
-            .seal
-            .check(&token, &ready.plan)
-            .map_err(upgrade::Refusal::from)?;
-    } else {
-        let output = Output {
-            next: Some(ASK_FIRST),
-            ..planned(server, ready.plan)?
-        };
-        return Ok(CallToolResult::structured_error(serde_json::to_value(output)?));
+        Consented::NotAsked => {
+            let next = Some(ASK_FIRST);
+            let output = Output {
+                next,
+                ..planned(server, ready.plan)?
+            };
+            Ok(CallToolResult::structured_error(serde_json::to_value(output)?))
+        }
     }
-    result(change(server, request, ready, context).await?.into())
+}
+
+/// What the user says to a plan.
+enum Consented {
+    /// They agreed, in this way.
+    Yes(&'static str),
+    No,
+    /// Their client cannot ask them, and brings no token.
+    NotAsked,
+}
+
+/// Asks the user where that can be done; else the plan's token says that they agreed.
+async fn consent(
+    server: &LambdaOps,
+    plan: &Plan,
+    plan_token: Option<String>,
+    context: &RequestContext<RoleServer>,
+) -> Result<Consented, Failure> {
+    let ask = Ask::from(context);
+    if ask.can_elicit() {
+        let answer = ask.form::<Consent>("change", plan.to_string()).await?;
+        let agreed = matches!(answer, Answer::Accepted(Consent { change: true }));
+        return Ok(if agreed {
+            Consented::Yes("the user was asked and agreed")
+        } else {
+            Consented::No
+        });
+    }
+    let Some(token) = plan_token else {
+        return Ok(Consented::NotAsked);
+    };
+    server.seal.check(&token, plan).map_err(upgrade::Refusal::from)?;
+    Ok(Consented::Yes("the client brought the token of this plan"))
 }
 
 fn read(input: Input) -> Result<Request, Failure> {

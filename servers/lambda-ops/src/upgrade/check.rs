@@ -4,12 +4,12 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::civil::Date;
 
 use super::{
-    Outcome, Phase, Plan, Refusal, Report, Request, State, Validation,
+    Journal, Outcome, Phase, Plan, Refusal, Report, Request, State, Validation,
     fit::{self, Wanted},
     plan::digest,
 };
 use crate::{
-    account::{Account, Configuration, Error, Tags, UpdateState},
+    account::{Account, Configuration, Error, Identity, Tags, UpdateState},
     allow::Allow,
     owner::{Owner, Patch},
     runtimes::{self, Table},
@@ -28,6 +28,8 @@ pub struct Circumstances<'a> {
     pub today: Date,
     /// What the operator permits.
     pub allow: &'a Allow,
+    /// Where changes are written down, which tells whether somebody is at this function.
+    pub journal: &'a Journal,
     /// True if it is only planned, which needs no permission to write.
     pub dry_run: bool,
 }
@@ -59,6 +61,16 @@ pub struct Ready {
     pub plan: Plan,
     pub(super) before: Configuration,
     pub(super) event: Option<String>,
+    pub(super) consent: Option<String>,
+}
+
+impl Ready {
+    /// Notes how the user agreed.
+    #[must_use]
+    pub fn agreed(self, how: impl Into<String>) -> Self {
+        let consent = Some(how.into());
+        Self { consent, ..self }
+    }
 }
 
 /// Checks everything that can be known beforehand. Nothing is changed.
@@ -74,67 +86,83 @@ pub async fn check(
         table,
         today,
         allow,
+        journal,
         dry_run,
     } = circumstances;
     let before = account.configuration(&request.function).await?;
+    if !dry_run && let Some(known) = journal.open_for(&before.arn).await? {
+        known.report(request)?;
+    }
     let tags = account.tags(&before.arn).await?;
     let identity = account.identity().await?.clone();
     if !dry_run {
         allow.write(&request.function, &tags, &identity)?;
     }
     let from = zip_runtime(&before)?;
-    let mut plan = Plan {
-        function_name: before.name.clone(),
-        function_arn: before.arn.clone(),
-        to: request.runtime.clone(),
-        revision_id: before.revision_id.clone(),
-        validation: Validation::DryRun,
-        rollback: way_back(table, &from, today),
-        fallbacks: Vec::new(),
-        notes: Vec::new(),
-        identity,
-        overrides_owner: request.override_owner,
-        accepts_no_rollback: request.accept_no_rollback,
-        from,
-    };
+    let rollback = way_back(table, &from, today);
+    let mut plan = outline(&before, request, from, rollback, identity);
     plan.notes = known_and_idle(&before, table, &plan, today)?;
     if plan.from == plan.to {
         return Ok(Checked::Same(same(&plan, request)));
     }
     let event = event(request, &tags, allow, &mut plan)?;
     permitted_by_aws(table, request, &plan, event.is_some(), today)?;
-    fit::check(
-        account,
-        &before,
-        &mut plan,
-        Wanted {
-            table,
-            today,
-            older: request.try_older,
-        },
-    )
-    .await?;
+    let older = request.try_older;
+    let wanted = Wanted { table, today, older };
+    fit::check(account, &before, &mut plan, wanted).await?;
     if let Some(owner) = Owner::of(&tags) {
         if !request.override_owner {
-            let patch = owner.patch(&before.name, &plan.from, &plan.to);
-            let report = Report::of(&plan, Outcome::OwnedByTemplate, before.revision_id).with(
-                Phase::Check,
-                State::Done,
-                "a template owns the function and would undo the change; change it there, as `patch` says",
-            );
-            return Ok(Checked::Owned { report, owner, patch });
+            return Ok(owned(&plan, owner));
         }
-        plan.notes.push(format!(
-            "a template owns the function: its next deployment puts {} back",
-            plan.from
-        ));
+        let from = &plan.from;
+        let note = format!("a template owns the function: its next deployment puts {from} back");
+        plan.notes.push(note);
     }
     account
         .try_invoke(&request.function, None)
         .await
         .map_err(Refusal::DryRun)?;
     plan.notes.extend(aliases(account, request, &before).await?);
-    Ok(Checked::Ready(Box::new(Ready { plan, before, event })))
+    Ok(Checked::Ready(Box::new(Ready {
+        plan,
+        before,
+        event,
+        consent: None,
+    })))
+}
+
+/// The plan as far as it is known without looking around the function.
+fn outline(
+    before: &Configuration,
+    request: &Request,
+    from: String,
+    rollback: String,
+    identity: Identity,
+) -> Plan {
+    Plan {
+        function_name: before.name.clone(),
+        function_arn: before.arn.clone(),
+        from,
+        to: request.runtime.clone(),
+        revision_id: before.revision_id.clone(),
+        validation: Validation::DryRun,
+        rollback,
+        fallbacks: Vec::new(),
+        notes: Vec::new(),
+        identity,
+        overrides_owner: request.override_owner,
+        accepts_no_rollback: request.accept_no_rollback,
+    }
+}
+
+fn owned(plan: &Plan, owner: Owner) -> Checked {
+    let detail = "a template owns the function and would undo the change; change it there, as `patch` says";
+    let report = Report::of(plan, Outcome::OwnedByTemplate, plan.revision_id.clone());
+    Checked::Owned {
+        report: report.with(Phase::Check, State::Done, detail),
+        patch: owner.patch(&plan.function_name, &plan.from, &plan.to),
+        owner,
+    }
 }
 
 fn zip_runtime(before: &Configuration) -> Result<String, Refusal> {

@@ -162,11 +162,11 @@ impl Bound {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::account::Identity;
 
-    fn plan() -> Plan {
+    pub(in crate::upgrade) fn plan() -> Plan {
         let identity: Identity = serde_json::from_value(serde_json::json!({
             "account": "123456789012", "arn": "arn:aws:iam::123456789012:user/ada", "region": "eu-central-1"
         }))

@@ -1,6 +1,7 @@
 //! The procedure that changes a function's runtime: plan, consent, a version to go back to, update, wait, trial; and the
 //! old runtime put back if any of it does not work, even by the next server if this one is killed.
 
+mod audited;
 pub mod batch;
 mod check;
 mod consent;

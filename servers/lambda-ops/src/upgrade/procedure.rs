@@ -1,7 +1,8 @@
 //! The procedure itself: a version to go back to, the update, the wait, the trial, and back if any of it fails.
 
 use super::{
-    Outcome, Phase, Plan, Ready, Refusal, Report, Request, State, Surroundings,
+    Outcome, Phase, Ready, Refusal, Report, Request, State, Surroundings,
+    audited::{begun, end},
     journal::{self, Event, Header, Known},
     plan::digest,
     put_back::{self, Back, Obstacle},
@@ -46,19 +47,22 @@ pub async fn recall(
     let arguments = arguments(account, request);
     match journal.find(token, &arguments).await? {
         None => Ok(None),
-        Some(known) => settled(known, request).map(Some),
+        Some(known) => known.report(request).map(Some),
     }
 }
 
-fn settled(known: Known, request: &Request) -> Result<Report, Refusal> {
-    let function = request.function.to_string();
-    match known {
-        Known::Recorded(report) => Ok(*report),
-        Known::Running { id } => Err(Refusal::Running { function, id }),
-        Known::Left { id } => Err(Refusal::LeftOpen { function, id }),
-        Known::TokenTaken => Err(Refusal::TokenTaken(
-            request.client_token.clone().unwrap_or_default(),
-        )),
+impl Known {
+    /// The report of a change that was made already.
+    pub(super) fn report(self, request: &Request) -> Result<Report, Refusal> {
+        let function = request.function.to_string();
+        match self {
+            Self::Recorded(report) => Ok(*report),
+            Self::Running { id } => Err(Refusal::Running { function, id }),
+            Self::Left { id } => Err(Refusal::LeftOpen { function, id }),
+            Self::TokenTaken => Err(Refusal::TokenTaken(
+                request.client_token.clone().unwrap_or_default(),
+            )),
+        }
     }
 }
 
@@ -95,7 +99,12 @@ pub async fn run(
     ready: Ready,
     surroundings: &Surroundings,
 ) -> Result<Report, Refusal> {
-    let Ready { plan, before, event } = ready;
+    let Ready {
+        plan,
+        before,
+        event,
+        consent,
+    } = ready;
     let header = Header::new(
         request.client_token.clone(),
         arguments(account, request),
@@ -103,7 +112,7 @@ pub async fn run(
     );
     let entry = match surroundings.journal.begin(header).await? {
         Ok(entry) => entry,
-        Err(known) => return settled(known, request),
+        Err(known) => return known.report(request),
     };
     let mut change = Change {
         account,
@@ -119,6 +128,12 @@ pub async fn run(
         .chain(change.record.plan.notes.clone())
         .collect();
     change.record.note(Phase::Check, State::Done, told.join("; "));
+    match consent {
+        Some(how) => change.record.note(Phase::Consent, State::Done, how),
+        None => change
+            .record
+            .note(Phase::Consent, State::Skipped, "nobody was asked"),
+    }
     let mut line = begun(
         &change.record.plan,
         audit::Event::UpdateFunctionRuntime,
@@ -135,36 +150,6 @@ pub async fn run(
     let report = change.make(before, event.as_deref()).await;
     end(&mut line, &report, surroundings);
     Ok(report)
-}
-
-/// The line of the audit with which a change begins.
-pub(super) fn begun(plan: &Plan, event: audit::Event, surroundings: &Surroundings) -> audit::Line {
-    let who = surroundings.who.clone();
-    let mut line = audit::Line::new(event, who, &plan.identity, &plan.function_name);
-    line.plan = Some(audit::Plan {
-        from: plan.from.clone(),
-        to: plan.to.clone(),
-        revision: plan.revision_id.clone(),
-        validation: plan.validation.word().to_owned(),
-    });
-    line.before = Some(audit::Seen {
-        runtime: Some(plan.from.clone()),
-        revision: plan.revision_id.clone(),
-    });
-    line
-}
-
-/// Writes the line of the audit with which it ends.
-pub(super) fn end(line: &mut audit::Line, report: &Report, surroundings: &Surroundings) {
-    line.outcome = report.outcome.word().to_owned();
-    line.after = Some(audit::Seen {
-        runtime: report.runtime.clone(),
-        revision: report.revision_id.clone(),
-    });
-    let failed = report.steps.iter().find(|step| step.state == State::Failed);
-    line.reason = failed.map(|step| step.detail.clone());
-    // it has ended; that the audit has no end of it is in the log
-    let _ = surroundings.audit.write(line);
 }
 
 impl Change<'_> {

@@ -81,7 +81,12 @@ pub(super) async fn run(change: &mut Change<'_>) -> Back {
 /// Sends the old runtime and waits for it.
 async fn once(change: &mut Change<'_>, looks: &mut Looks) -> Result<(Option<String>, String), Obstacle> {
     match request(change, looks).await? {
-        Sent::Request { from, to } => change.record.left(from.as_deref(), to.as_deref()),
+        Sent::Request { from, to } => {
+            // what has to be undone has come
+            change.record.taken = true;
+            change.record.left(from.as_deref(), to.as_deref());
+        }
+        Sent::Fence { from, to } => change.record.left(from.as_deref(), to.as_deref()),
         Sent::Nothing { revision_id, detail } => return Ok((revision_id, detail)),
     }
     let settled = wait(
@@ -117,6 +122,11 @@ async fn once(change: &mut Change<'_>, looks: &mut Looks) -> Result<(Option<Stri
 enum Sent {
     /// An update, which has to settle: from one revision to another.
     Request {
+        from: Option<String>,
+        to: Option<String>,
+    },
+    /// The same, so that an update which may still be on its way is not taken.
+    Fence {
         from: Option<String>,
         to: Option<String>,
     },
@@ -193,7 +203,7 @@ async fn fence(change: &Change<'_>, revision: Option<String>) -> Result<Sent, Ob
         .set_runtime(change.function, from, revision.as_deref())
         .await
     {
-        Ok(revised) if revised.revision_id != revision => Ok(Sent::Request {
+        Ok(revised) if revised.revision_id != revision => Ok(Sent::Fence {
             from: revision,
             to: revised.revision_id,
         }),

@@ -178,3 +178,82 @@ impl Drop for Record {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+    use crate::upgrade::{Journal, consent::tests::plan, journal::Header};
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("nobody panicked").write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is logged while `work` goes on with a record.
+    async fn logged(work: impl AsyncFnOnce(Record)) -> String {
+        let told = Log::default();
+        let writer = told.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        let header = Header::new(None, String::new(), plan());
+        let begun = Journal::in_memory().begin(header).await.expect("there is room");
+        let (progress, _) = unbounded_channel();
+        work(Record::new(
+            plan(),
+            begun.expect("nothing is in the way"),
+            progress,
+        ))
+        .await;
+        drop(guard);
+        let bytes = told.0.lock().expect("nobody panicked").clone();
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    #[tokio::test]
+    async fn a_record_that_is_dropped_in_the_middle_of_a_change_names_the_function() {
+        let log = logged(async |mut record| {
+            record.begin(None);
+            drop(record);
+        })
+        .await;
+        assert!(log.contains("ERROR"), "{log}");
+        for text in ["orders-api", "nodejs20.x", "nodejs24.x", "left in the middle"] {
+            assert!(log.contains(text), "{log}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_record_that_was_closed_or_never_begun_is_no_error() {
+        let log = logged(async |record| drop(record)).await;
+        assert!(!log.contains("ERROR"), "{log}");
+        let log = logged(async |mut record| {
+            record.begin(None);
+            record.close(Outcome::Updated, None, None).await;
+        })
+        .await;
+        assert!(!log.contains("ERROR"), "{log}");
+        let (begun, ended) = (
+            log.find("a runtime update begins"),
+            log.find("a runtime update ended"),
+        );
+        assert!(begun.is_some() && begun < ended, "{log}");
+    }
+}

@@ -6,16 +6,17 @@ use serde::Serialize;
 
 use super::{
     Outcome, Phase, Report, State, Surroundings,
+    audited::{begun, end},
     check::stored_event,
-    journal::{Claimed, Fault, Header, Sent, Story},
+    journal::{Claimed, Fault, Header, Sent, Story, Trial},
     plan::digest,
-    procedure::{Change, Stop, begun, end},
+    procedure::{Change, Stop},
     put_back::{self, Back, Obstacle},
     record::Record,
     settle::Looks,
 };
 use crate::{
-    account::{Account, Configuration, FunctionName},
+    account::{Account, Configuration, FunctionName, Identity, Tags},
     audit,
 };
 
@@ -91,18 +92,8 @@ async fn one(account: &Account, surroundings: &Surroundings, claimed: Claimed) -
     let Ok(function) = FunctionName::parse(&record.plan.function_arn) else {
         return wait_for_somebody(record, "its entry in the journal names no function");
     };
-    if surroundings.allow.needs_tags() || !surroundings.allow.may_write() {
-        let refusal = match account.tags(&record.plan.function_arn).await {
-            Ok(tags) => surroundings
-                .allow
-                .write(&function, &tags, here)
-                .err()
-                .map(|refusal| refusal.to_string()),
-            Err(error) => Some(error.say()),
-        };
-        if let Some(refusal) = refusal {
-            return wait_for_somebody(record, refusal);
-        }
+    if let Err(reason) = permitted(account, surroundings, &function, here).await {
+        return wait_for_somebody(record, reason);
     }
     let Some(sent) = sent else {
         record.note(
@@ -125,6 +116,23 @@ async fn one(account: &Account, surroundings: &Surroundings, claimed: Claimed) -
     }
     .recover(&sent)
     .await
+}
+
+/// The operator may have changed what is permitted since the change was begun.
+async fn permitted(
+    account: &Account,
+    surroundings: &Surroundings,
+    function: &FunctionName,
+    here: &Identity,
+) -> Result<(), String> {
+    let tags = if surroundings.allow.needs_tags() {
+        let tags = account.tags(function.as_str()).await;
+        tags.map_err(|error| error.say())?
+    } else {
+        Tags::new()
+    };
+    let allowed = surroundings.allow.write(function, &tags, here);
+    allowed.map_err(|refusal| refusal.to_string())
 }
 
 /// Leaves an entry as it is, and says why.
@@ -160,10 +168,10 @@ impl Change<'_> {
                 .await;
         }
         let old = runtime.as_deref() == Some(&from);
-        if let Some(reason) = self.why_back(sent, old) {
+        if let Some(reason) = Self::why_back(sent, old) {
             return self.back(reason).await;
         }
-        if sent.passed == Some(true) {
+        if sent.trial == Trial::Passed {
             let detail = format!("{} is in force and had passed its test", sent.runtime);
             self.record.note(Phase::Recover, State::Done, detail);
             return self
@@ -212,17 +220,17 @@ impl Change<'_> {
     }
 
     /// Why the old runtime is to be put back, if it is.
-    fn why_back(&self, sent: &Sent, old: bool) -> Option<&'static str> {
+    fn why_back(sent: &Sent, old: bool) -> Option<&'static str> {
         if sent.restoring {
-            Some("its server was putting the old runtime back when it ended")
-        } else if old {
-            Some("its server ended before the update took effect")
-        } else if sent.testing && sent.passed.is_none() {
-            Some("its server ended during the test, which is not run twice")
-        } else if sent.passed == Some(false) {
-            Some("the new runtime had failed its test when its server ended")
-        } else {
-            None
+            return Some("its server was putting the old runtime back when it ended");
+        }
+        if old {
+            return Some("its server ended before the update took effect");
+        }
+        match sent.trial {
+            Trial::Begun => Some("its server ended during the test, which is not run twice"),
+            Trial::Failed => Some("the new runtime had failed its test when its server ended"),
+            Trial::NotBegun | Trial::Passed => None,
         }
     }
 

@@ -1,6 +1,11 @@
 //! The bench the tests work at: a client of a server on an embedded account. It holds every result against its schema.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use jsonschema::Validator;
 use lambda_ops::{
@@ -251,4 +256,28 @@ impl Client {
 fn params(tool: &str, arguments: Value) -> CallToolRequestParams {
     let arguments: JsonObject = serde_json::from_value(arguments).expect("arguments are an object");
     CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments)
+}
+
+/// A folder of its own, gone at the end of the test.
+#[derive(Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let serial = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("lambda-ops-{}-{serial}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a folder is made");
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
 }

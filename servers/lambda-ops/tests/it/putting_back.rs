@@ -60,6 +60,7 @@ async fn functions_that_break_on_the_new_runtime_are_put_back() {
             steps(&rolled_back.json),
             [
                 "check done",
+                "consent done",
                 "save done",
                 "update done",
                 "settle done",
@@ -69,7 +70,7 @@ async fn functions_that_break_on_the_new_runtime_are_put_back() {
                 "rollback done"
             ]
         );
-        let test = &rolled_back.json["steps"][6];
+        let test = &rolled_back.json["steps"][7];
         assert!(test["detail"].as_str().unwrap().contains("untrusted"), "{test}");
         assert!(test["output"].as_str().unwrap().contains(reason), "{test}");
         assert_eq!(
@@ -122,7 +123,8 @@ async fn an_update_that_cannot_be_looked_up_is_put_back_when_it_can() {
     account
         .faults()
         .lose_the_answer(Operation::UpdateFunctionConfiguration);
-    account.faults().let_pass(Operation::GetFunctionConfiguration, 1);
+    // the check, and the look after the version to go back to
+    account.faults().let_pass(Operation::GetFunctionConfiguration, 2);
     account.faults().throttle(Operation::GetFunctionConfiguration, 6);
     let mut patience = Patience::every(Duration::from_millis(1), Duration::from_secs(10));
     patience.lost.limit = Duration::ZERO;
@@ -133,7 +135,18 @@ async fn an_update_that_cannot_be_looked_up_is_put_back_when_it_can() {
     assert_eq!(report.json["outcome"], "rolled-back", "{}", report.text);
     assert_eq!(
         steps(&report.json),
-        ["check done", "save done", "update failed", "rollback done"]
+        [
+            "check done",
+            "consent done",
+            "save done",
+            "update failed",
+            "rollback done"
+        ]
+    );
+    assert_eq!(
+        last(&report.json),
+        "nodejs20.x is in force again",
+        "the update had come"
     );
     assert_eq!(
         shown(&account, "orders-api").await,
@@ -154,6 +167,7 @@ async fn an_update_that_aws_cannot_apply_is_put_back() {
         steps(&rolled_back.json),
         [
             "check done",
+            "consent done",
             "save done",
             "update done",
             "settle failed",
@@ -184,6 +198,7 @@ async fn an_update_that_never_settles_is_given_up_and_says_what_to_do() {
         steps(&stuck.json),
         [
             "check done",
+            "consent done",
             "save done",
             "update done",
             "settle failed",
@@ -257,6 +272,7 @@ async fn a_test_that_is_not_permitted_counts_as_failed() {
 #[tokio::test]
 async fn a_runtime_that_somebody_else_set_meanwhile_is_left_to_the_user() {
     let account = account();
+    account.faults().never_answer_after(Operation::Invoke, 2);
     let client = Client::of(patient(&account, Duration::from_secs(2))).await;
     let call = client
         .begin(
@@ -264,9 +280,7 @@ async fn a_runtime_that_somebody_else_set_meanwhile_is_left_to_the_user() {
             to("orders-api", "nodejs24.x", Some("{}")),
         )
         .await;
-    client.hear("AWS accepted nodejs24.x").await;
-    account.faults().never_answer(Operation::Invoke);
-    client.hear("nodejs24.x is in force").await;
+    client.hear("AWS would run version").await;
     let others = account.client().update_function_configuration();
     others
         .function_name("orders-api")
@@ -302,7 +316,7 @@ async fn a_test_without_an_answer_ends_at_its_limit_and_is_put_back() {
         )
         .await;
     assert_eq!(report.json["outcome"], "rolled-back", "{}", report.text);
-    let detail = report.json["steps"][6]["detail"].as_str().unwrap();
+    let detail = report.json["steps"][7]["detail"].as_str().unwrap();
     assert!(
         detail.starts_with("test failed: no answer within 0.05 s"),
         "{detail}"
@@ -393,4 +407,34 @@ async fn an_update_that_its_host_lets_go_of_is_put_back() {
     tokio::time::timeout(Duration::from_secs(20), back)
         .await
         .expect("the old runtime is put back");
+}
+
+#[tokio::test]
+async fn a_rollback_that_fails_once_is_tried_again() {
+    let account = account();
+    account.faults().never_answer_after(Operation::Invoke, 2);
+    let mut patience = Patience::every(Duration::from_millis(1), Duration::from_secs(10));
+    patience.test = Duration::from_millis(300);
+    let client = Client::of(server(&account).with_patience(patience)).await;
+    let call = client
+        .begin(
+            "update-function-runtime",
+            to("orders-api", "nodejs24.x", Some("{}")),
+        )
+        .await;
+    client.hear("AWS would run version").await;
+    account
+        .faults()
+        .fail_the_update("orders-api", "a moment without capacity");
+    let report = client.end("update-function-runtime", call).await;
+    assert_eq!(report.json["outcome"], "rolled-back", "{}", report.text);
+    let updates = account.calls();
+    let updates = updates
+        .iter()
+        .filter(|call| **call == Operation::UpdateFunctionConfiguration);
+    assert_eq!(updates.count(), 3, "there, back in vain, and back");
+    assert_eq!(
+        shown(&account, "orders-api").await,
+        pair("nodejs20.x", "Successful")
+    );
 }

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use lambda_ops::embedded::{Embedded, Operation};
+use lambda_ops::{
+    embedded::{Embedded, Operation},
+    upgrade::Patience,
+};
 use serde_json::{Value, json};
 
-use crate::bench::{Answered, Client, account, patient, server};
+use crate::bench::{Answered, Client, account, server};
 
 pub(crate) fn to(function: &str, runtime: &str, test_event: Option<&str>) -> Value {
     let mut arguments = json!({ "functionName": function, "runtime": runtime });
@@ -78,6 +81,7 @@ async fn an_update_waits_until_it_is_in_force_and_tests_the_function() {
         steps(&updated.json),
         [
             "check done",
+            "consent done",
             "save done",
             "update done",
             "settle done",
@@ -108,6 +112,7 @@ async fn without_a_test_event_the_function_is_not_run() {
         steps(&updated.json),
         [
             "check done",
+            "consent done",
             "save done",
             "update done",
             "settle done",
@@ -283,7 +288,9 @@ async fn an_update_that_is_never_seen_again_is_fenced_off() {
     account
         .faults()
         .break_down(Operation::UpdateFunctionConfiguration, 1);
-    let client = Client::of(patient(&account, Duration::from_millis(50))).await;
+    let mut patience = Patience::every(Duration::from_millis(1), Duration::from_secs(10));
+    patience.lost.limit = Duration::from_millis(50);
+    let client = Client::of(server(&account).with_patience(patience)).await;
     let report = client
         .call("update-function-runtime", to("orders-api", "nodejs24.x", None))
         .await;
@@ -313,8 +320,11 @@ async fn a_change_under_our_feet_stops_us() {
         .await;
     assert!(report.is_error);
     assert_eq!(report.json["outcome"], "unchanged");
-    assert_eq!(steps(&report.json), ["check done", "save done", "update failed"]);
-    let detail = report.json["steps"][2]["detail"].as_str().unwrap();
+    assert_eq!(
+        steps(&report.json),
+        ["check done", "consent done", "save done", "update failed"]
+    );
+    let detail = report.json["steps"][3]["detail"].as_str().unwrap();
     assert!(
         detail.contains("somebody else changed \"orders-api\""),
         "{detail}"

@@ -19,7 +19,7 @@ use self::paper::{Memory, Paper};
 pub(super) use self::{
     entry::Entry,
     line::{Event, Header},
-    story::{Sent, Story},
+    story::{Sent, Story, Trial},
 };
 use super::Report;
 
@@ -131,6 +131,16 @@ impl Journal {
         .await
     }
 
+    /// The change of this function that has not ended, if there is one.
+    pub(super) async fn open_for(&self, function_arn: &str) -> Result<Option<Known>, Fault> {
+        let (journal, function_arn) = (self.clone(), function_arn.to_owned());
+        apart(move || {
+            let _door = journal.door()?;
+            journal.open_now(&function_arn)
+        })
+        .await
+    }
+
     /// Begins an entry, unless something is in the way. On return it is on disk.
     pub(super) async fn begin(&self, header: Header) -> Result<Result<Entry, Known>, Fault> {
         let journal = self.clone();
@@ -203,6 +213,16 @@ impl Journal {
             } else {
                 Known::TokenTaken
             }));
+        }
+        Ok(None)
+    }
+
+    fn open_now(&self, function_arn: &str) -> Result<Option<Known>, Fault> {
+        for id in self.ids()? {
+            let Some(seen) = self.look(&id)? else { continue };
+            if seen.report.is_none() && seen.header.plan.function_arn == function_arn {
+                return Ok(Some(seen.in_the_way(id)));
+            }
         }
         Ok(None)
     }

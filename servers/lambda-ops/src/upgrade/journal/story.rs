@@ -21,14 +21,21 @@ pub(in crate::upgrade) struct Sent {
     pub(in crate::upgrade) taken: bool,
     /// The version that holds the new runtime.
     pub(in crate::upgrade) new_version: Option<String>,
-    /// True once the function was about to be run.
-    pub(in crate::upgrade) testing: bool,
-    /// How that ended.
-    pub(in crate::upgrade) passed: Option<bool>,
+    pub(in crate::upgrade) trial: Trial,
     /// True once the old runtime was about to be put back.
     pub(in crate::upgrade) restoring: bool,
     /// True once it was in force again.
     pub(in crate::upgrade) restored: bool,
+}
+
+/// How far the real run of the function had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::upgrade) enum Trial {
+    NotBegun,
+    /// Begun, and nobody knows how it ended.
+    Begun,
+    Passed,
+    Failed,
 }
 
 impl Story {
@@ -41,8 +48,7 @@ impl Story {
                     revision,
                     taken: false,
                     new_version: None,
-                    testing: false,
-                    passed: None,
+                    trial: Trial::NotBegun,
                     restoring: false,
                     restored: false,
                 });
@@ -61,8 +67,9 @@ impl Sent {
         match event {
             Event::Updated { .. } | Event::Settled => self.taken = true,
             Event::PublishedNew { version } => self.new_version = Some(version),
-            Event::Testing => self.testing = true,
-            Event::Tested { passed } => self.passed = Some(passed),
+            Event::Testing => self.trial = Trial::Begun,
+            Event::Tested { passed: true } => self.trial = Trial::Passed,
+            Event::Tested { passed: false } => self.trial = Trial::Failed,
             Event::Restoring => self.restoring = true,
             Event::Restored => self.restored = true,
             _ => {}
