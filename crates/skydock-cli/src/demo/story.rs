@@ -162,36 +162,7 @@ fn write_upgrade(out: &mut impl Write, upgrade: &Upgrade) -> io::Result<()> {
             writeln!(out, "    {FAINT}{line}{FAINT:#}")?;
         }
     }
-    let room = width.saturating_sub(20);
-    for Step {
-        step,
-        status,
-        detail,
-        output,
-    } in steps
-    {
-        let colour = match status.as_str() {
-            "done" => GOOD,
-            "failed" => BAD,
-            _ => FAINT,
-        };
-        let mut lines = screen::wrap(detail, room).into_iter();
-        writeln!(
-            out,
-            "  {step:<9}{colour}{status:<8}{colour:#} {}",
-            lines.next().unwrap_or_default()
-        )?;
-        for line in lines {
-            writeln!(out, "{:20}{line}", "")?;
-        }
-        if status == "failed"
-            && let Some(output) = output
-        {
-            for line in screen::wrap(output, room).into_iter().take(OUTPUT_LINES) {
-                writeln!(out, "{:20}{FAINT}{line}{FAINT:#}", "")?;
-            }
-        }
-    }
+    write_steps(out, steps)?;
     let reason = steps
         .iter()
         .find(|step| step.status == "failed")
@@ -221,6 +192,40 @@ fn write_upgrade(out: &mut impl Write, upgrade: &Upgrade) -> io::Result<()> {
             )
         }
     }
+}
+
+fn write_steps(out: &mut impl Write, steps: &[Step]) -> io::Result<()> {
+    let room = usize::from(screen::width()).saturating_sub(20);
+    for Step {
+        step,
+        status,
+        detail,
+        output,
+    } in steps
+    {
+        let colour = match status.as_str() {
+            "done" => GOOD,
+            "failed" => BAD,
+            _ => FAINT,
+        };
+        let mut lines = screen::wrap(detail, room).into_iter();
+        writeln!(
+            out,
+            "  {step:<9}{colour}{status:<8}{colour:#} {}",
+            lines.next().unwrap_or_default()
+        )?;
+        for line in lines {
+            writeln!(out, "{:20}{line}", "")?;
+        }
+        if status == "failed"
+            && let Some(output) = output
+        {
+            for line in screen::wrap(output, room).into_iter().take(OUTPUT_LINES) {
+                writeln!(out, "{:20}{FAINT}{line}{FAINT:#}", "")?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A function that is not touched, because its template is what to change.

@@ -29,7 +29,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::bench::BRISK;
+use crate::{bench::BRISK, permissions};
 
 /// No procedure makes as many calls.
 const MOST_CALLS: usize = 60;
@@ -360,6 +360,7 @@ async fn killed_once(scenario: Scenario, death: Death) -> bool {
         Some(Vec::new()),
         "{case}: recovered twice"
     );
+    permissions::assert_within_the_policies(&scaffold.account);
     end(&scaffold, client).await;
     true
 }

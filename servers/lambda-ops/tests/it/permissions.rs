@@ -46,6 +46,16 @@ fn needed(account: &Embedded) -> Actions {
     actions.map(str::to_owned).collect()
 }
 
+/// Holds every call that was made to an account against the three policies, whatever made it.
+pub(crate) fn assert_within_the_policies(account: &Embedded) {
+    let all: Actions = ["read", "invoke", "write"]
+        .iter()
+        .flat_map(|kind| actions(kind))
+        .collect();
+    let beyond: Vec<_> = needed(account).difference(&all).cloned().collect();
+    assert!(beyond.is_empty(), "{beyond:?} is in no policy");
+}
+
 /// A server that may do everything to tagged functions, so that it reads tags wherever a rule asks for them.
 fn tag_minding(account: &Embedded) -> LambdaOps {
     let list = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
@@ -140,6 +150,8 @@ async fn changing() -> Actions {
             assert_eq!(answered.json["outcome"], outcome, "{function}: {}", answered.text);
         }
     }
+    let batch = json!({ "functions": ["catalog-api", "stock-sync"], "to": "nodejs24.x", "apply": true });
+    client.ok("plan-runtime-upgrades", batch).await;
     client.ok("recover-updates", json!({})).await;
     needed(&account)
 }
@@ -160,7 +172,13 @@ async fn each_call_is_in_the_policy_of_its_kind_and_no_policy_has_more() {
 #[tokio::test]
 async fn every_tool_is_held_against_a_policy() {
     let (_, mut held) = reading().await;
-    held.extend(["invoke-function", "update-function-runtime", "recover-updates"].map(str::to_owned));
+    let changing = [
+        "invoke-function",
+        "plan-runtime-upgrades",
+        "recover-updates",
+        "update-function-runtime",
+    ];
+    held.extend(changing.map(str::to_owned));
     let (_, client) = at_work().await;
     let listed: BTreeSet<String> = client.tools.iter().map(|tool| tool.name.to_string()).collect();
     assert_eq!(

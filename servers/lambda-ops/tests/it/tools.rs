@@ -24,6 +24,7 @@ async fn the_tools_are_listed_under_their_names() {
         "get-runtime-info",
         "invoke-function",
         "list-functions",
+        "plan-runtime-upgrades",
         "recover-updates",
         "report-deprecated-functions",
         "update-function-runtime",

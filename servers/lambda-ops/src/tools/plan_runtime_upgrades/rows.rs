@@ -142,6 +142,7 @@ async fn check(
         table,
         today: server.clock.today(),
         allow: &server.allow,
+        journal: &server.journal,
         dry_run: !apply,
     };
     Ok(
