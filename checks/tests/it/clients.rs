@@ -103,23 +103,19 @@ async fn mcp_inspector_moves_a_function_with_the_token_of_its_plan() {
         let server = serve(mode).await;
         let url = server.mcp();
         let target = [url.as_str(), "--transport", "http"];
-        let call = [
-            "--method",
-            "tools/call",
-            "--tool-name",
-            "update-function-runtime",
-            "--tool-arg",
-        ];
+        // what follows `--tool-arg` is taken for an argument up to the next flag
+        let call = ["--method", "tools/call", "--tool-arg"];
+        let tool = ["--tool-name", "update-function-runtime"];
         let wanted = [
             "functionName=orders-api",
             "runtime=nodejs24.x",
             "testEvent=\"{}\"",
         ];
-        let planned = inspector(&target, &[&call[..], &wanted, &["dryRun=true"]].concat()).await;
+        let planned = inspector(&target, &[&call[..], &wanted, &["dryRun=true"], &tool].concat()).await;
         let planned = &planned["structuredContent"];
         assert_eq!(planned["outcome"], "planned", "{mode}: {planned}");
         let token = format!("planToken={}", planned["planToken"].as_str().unwrap());
-        let moved = inspector(&target, &[&call[..], &wanted, &[&token]].concat()).await;
+        let moved = inspector(&target, &[&call[..], &wanted, &[&token], &tool].concat()).await;
         assert_eq!(
             moved["structuredContent"]["outcome"], "updated",
             "{mode}: {moved}"

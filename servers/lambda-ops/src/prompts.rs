@@ -127,8 +127,9 @@ fn upgrade(given: &Given<'_>) -> String {
          deployment would undo it.\n\
          3. Of the others, propose an order: one function that matters little first, then the rest. Container images have \
          to be rebuilt by their team.\n\
-         4. For each function, when I agree: call update-function-runtime with dryRun true, show me the plan, and ask me for \
-         a test event without side effects. Change it only after I said yes to that plan.\n\
+         4. Ask me for test events without side effects. For one function call update-function-runtime with dryRun true and \
+         show me the plan; for several call plan-runtime-upgrades and show me its summary. Change them only after I said \
+         yes to that plan.\n\
          5. Stop at the first one that does not end as updated, and tell me what happened and what state it is in.\n\
          6. At the end, list what was changed, what was put back, and what is left."
     )

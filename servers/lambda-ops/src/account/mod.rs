@@ -23,6 +23,7 @@ use tokio::sync::OnceCell;
 
 use self::overview::Overviews;
 
+pub(crate) use self::cause::chain;
 pub use self::{
     cause::Cause,
     change::Revised,
@@ -36,7 +37,6 @@ pub use self::{
     tags::Tags,
     versions::{Alias, Version},
 };
-pub(crate) use self::{cause::chain, tags::without_qualifier};
 
 /// A request that reads or changes the configuration is answered within milliseconds, or not at all.
 const ATTEMPT: Duration = Duration::from_secs(15);

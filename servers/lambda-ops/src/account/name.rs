@@ -82,6 +82,23 @@ impl FunctionName {
         &self.name
     }
 
+    /// The same function without a version or alias, written as it was given otherwise.
+    #[must_use]
+    pub fn whole(&self) -> Self {
+        let text = match &self.qualifier {
+            Some(qualifier) => self
+                .text
+                .strip_suffix(qualifier.as_str())
+                .and_then(|text| text.strip_suffix(':')),
+            None => None,
+        };
+        Self {
+            text: text.unwrap_or(&self.text).to_owned(),
+            qualifier: None,
+            ..self.clone()
+        }
+    }
+
     /// The version or alias, if it names one.
     #[must_use]
     pub fn qualifier(&self) -> Option<&str> {
@@ -133,6 +150,18 @@ mod tests {
     use super::*;
 
     const ARN: &str = "arn:aws:lambda:eu-central-1:123456789012:function:orders-api";
+
+    #[test]
+    fn the_whole_function_is_written_as_it_was_given() {
+        for plain in ["orders-api", "123456789012:function:orders-api", ARN] {
+            let whole = FunctionName::parse(plain).expect("a name");
+            for qualifier in ["7", "$LATEST"] {
+                let one = FunctionName::parse(&format!("{plain}:{qualifier}")).expect("a name");
+                assert_eq!(one.whole(), whole);
+            }
+            assert_eq!(whole.whole(), whole);
+        }
+    }
 
     #[test]
     fn a_version_or_alias_is_told_from_the_colons_of_an_arn() {

@@ -62,7 +62,7 @@ impl Account {
 }
 
 /// `arn:aws:lambda:REGION:ACCOUNT:function:NAME` of an ARN that may go on with `:VERSION`.
-pub(crate) fn without_qualifier(arn: &str) -> &str {
+fn without_qualifier(arn: &str) -> &str {
     arn.match_indices(':')
         .nth(6)
         .and_then(|(at, _)| arn.get(..at))

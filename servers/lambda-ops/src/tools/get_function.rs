@@ -140,7 +140,7 @@ pub(crate) async fn look(server: &LambdaOps, name: &FunctionName) -> Result<Outp
     let account = &server.account;
     let found = account.configuration(name).await?;
     // Versions and aliases have no parts of their own: these are asked of the function.
-    let whole = FunctionName::parse(account::without_qualifier(&found.arn))?;
+    let whole = name.whole();
     let (tags, versions, aliases, sources, concurrency, layers) = tokio::join!(
         account.tags(&found.arn),
         account.versions(&whole),

@@ -3,10 +3,10 @@
 use rmcp::{RoleServer, model::CallToolResult, service::RequestContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use skydock::{Answer, Ask};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::{
+    consent::{self, Consented},
     failure::{Failure, event},
     progress,
 };
@@ -51,15 +51,6 @@ pub(super) struct Input {
     /// the change is not made twice, and the first report comes back.
     client_token: Option<String>,
 }
-
-/// What the user is asked.
-#[derive(Debug, Deserialize, JsonSchema)]
-struct Consent {
-    /// Change the runtime as planned
-    #[schemars(title = "Change the runtime")]
-    change: bool,
-}
-rmcp::elicit_safe!(Consent);
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -136,7 +127,8 @@ pub(super) async fn run(
     if dry_run {
         return result(planned(server, ready.plan)?);
     }
-    match consent(server, &ready.plan, plan_token, &context).await? {
+    let check = |token: &str| server.seal.check(token, &ready.plan);
+    match consent::to(ready.plan.to_string(), plan_token.as_deref(), check, &context).await? {
         Consented::Yes(how) => result(change(server, request, ready.agreed(how), context).await?.into()),
         Consented::No => {
             let report = Report::of(&ready.plan, Outcome::Declined, ready.plan.revision_id.clone());
@@ -152,39 +144,6 @@ pub(super) async fn run(
             Ok(CallToolResult::structured_error(serde_json::to_value(output)?))
         }
     }
-}
-
-/// What the user says to a plan.
-enum Consented {
-    /// They agreed, in this way.
-    Yes(&'static str),
-    No,
-    /// Their client cannot ask them, and brings no token.
-    NotAsked,
-}
-
-/// Asks the user where that can be done; else the plan's token says that they agreed.
-async fn consent(
-    server: &LambdaOps,
-    plan: &Plan,
-    plan_token: Option<String>,
-    context: &RequestContext<RoleServer>,
-) -> Result<Consented, Failure> {
-    let ask = Ask::from(context);
-    if ask.can_elicit() {
-        let answer = ask.form::<Consent>("change", plan.to_string()).await?;
-        let agreed = matches!(answer, Answer::Accepted(Consent { change: true }));
-        return Ok(if agreed {
-            Consented::Yes("the user was asked and agreed")
-        } else {
-            Consented::No
-        });
-    }
-    let Some(token) = plan_token else {
-        return Ok(Consented::NotAsked);
-    };
-    server.seal.check(&token, plan).map_err(upgrade::Refusal::from)?;
-    Ok(Consented::Yes("the client brought the token of this plan"))
 }
 
 fn read(input: Input) -> Result<Request, Failure> {

@@ -21,6 +21,15 @@ impl Item {
     pub fn new(request: Request, ready: Ready) -> Self {
         Self { request, ready }
     }
+
+    /// Notes how the user agreed.
+    #[must_use]
+    pub fn agreed(self, how: &str) -> Self {
+        Self {
+            ready: self.ready.agreed(how),
+            ..self
+        }
+    }
 }
 
 /// What became of one of them.

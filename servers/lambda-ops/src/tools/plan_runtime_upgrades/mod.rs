@@ -13,11 +13,14 @@ use rmcp::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use skydock::{Answer, Ask};
 
 pub(super) use self::rows::Row;
 use self::select::Selection;
-use super::{failure::Failure, filter::Family};
+use super::{
+    consent::{self, Consented},
+    failure::Failure,
+    filter::Family,
+};
 use crate::{
     LambdaOps,
     account::Identity,
@@ -88,15 +91,6 @@ pub(super) struct Input {
     /// The planToken of the plan that the user has seen and agreed to. It is good for 15 minutes and for that plan alone.
     plan_token: Option<String>,
 }
-
-/// What the user is asked.
-#[derive(Debug, Deserialize, JsonSchema)]
-struct Consent {
-    /// Change the runtimes as planned
-    #[schemars(title = "Change the runtimes")]
-    change: bool,
-}
-rmcp::elicit_safe!(Consent);
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -192,22 +186,15 @@ pub(super) async fn run(
     if !apply {
         return planned(false);
     }
-    let ask = Ask::from(&context);
-    if ask.can_elicit() {
-        let agreed = ask.form::<Consent>("change", drawn.question()).await?;
-        if !matches!(agreed, Answer::Accepted(Consent { change: true })) {
-            return complete(output(Outcome::Declined, None), false);
-        }
-    } else if let Some(token) = token {
+    let check = |token: &str| {
         let plans: Vec<&Plan> = drawn.plans().collect();
-        server
-            .seal
-            .check_all(&token, &plans)
-            .map_err(crate::upgrade::Refusal::from)?;
-    } else {
-        return planned(true);
+        server.seal.check_all(token, &plans)
+    };
+    match consent::to(drawn.question(), token.as_deref(), check, &context).await? {
+        Consented::Yes(how) => apply::run(server, drawn.agreed(how), context).await,
+        Consented::No => complete(output(Outcome::Declined, None), false),
+        Consented::NotAsked => planned(true),
     }
-    apply::run(server, drawn, context).await
 }
 
 fn complete(output: Output, is_error: bool) -> Result<CallToolResponse, Failure> {

@@ -226,6 +226,12 @@ impl Row {
 }
 
 impl Drawn {
+    /// Notes how the user agreed.
+    pub(super) fn agreed(mut self, how: &str) -> Self {
+        self.items = self.items.into_iter().map(|item| item.agreed(how)).collect();
+        self
+    }
+
     pub(super) fn plans(&self) -> impl Iterator<Item = &Plan> {
         self.items.iter().map(|item| &item.ready.plan)
     }
