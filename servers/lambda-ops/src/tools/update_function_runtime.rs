@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::{
-    consent::{self, Consented},
+    consent::{self, Consented, Proposal},
     failure::{Failure, event},
     progress,
 };
@@ -105,15 +105,7 @@ pub(super) async fn run(
             return result(report.into());
         }
     }
-    let table = server.runtimes.table().await;
-    let circumstances = Circumstances {
-        table: &table,
-        today: server.clock.today(),
-        allow: &server.allow,
-        journal: &server.journal,
-        dry_run,
-    };
-    let ready = match upgrade::check(&server.account, &request, circumstances).await? {
+    let ready = match look(server, &request, dry_run, &context).await? {
         Checked::Same(report) => return result(report.into()),
         Checked::Owned { report, owner, patch } => {
             return result(Output {
@@ -127,8 +119,13 @@ pub(super) async fn run(
     if dry_run {
         return result(planned(server, ready.plan)?);
     }
+    let proposal = Proposal {
+        question: ready.question(),
+        plans: &[&ready.plan],
+        token: plan_token.as_deref(),
+    };
     let check = |token: &str| server.seal.check(token, &ready.plan);
-    match consent::to(ready.plan.to_string(), plan_token.as_deref(), check, &context).await? {
+    match consent::to(server, proposal, check, &context).await? {
         Consented::Yes(how) => result(change(server, request, ready.agreed(how), context).await?.into()),
         Consented::No => {
             let report = Report::of(&ready.plan, Outcome::Declined, ready.plan.revision_id.clone());
@@ -144,6 +141,30 @@ pub(super) async fn run(
             Ok(CallToolResult::structured_error(serde_json::to_value(output)?))
         }
     }
+}
+
+/// Checks the function. That it may not be changed is in the audit.
+async fn look(
+    server: &LambdaOps,
+    request: &Request,
+    dry_run: bool,
+    context: &RequestContext<RoleServer>,
+) -> Result<Checked, Failure> {
+    let table = server.runtimes.table().await;
+    let circumstances = Circumstances {
+        table: &table,
+        today: server.clock.today(),
+        allow: &server.allow,
+        journal: &server.journal,
+        dry_run,
+    };
+    let checked = upgrade::check(&server.account, request, circumstances).await;
+    if let Err(refusal) = &checked
+        && let Ok(identity) = server.account.identity().await
+    {
+        consent::not_permitted(server, context, identity, request.function.as_str(), refusal);
+    }
+    Ok(checked?)
 }
 
 fn read(input: Input) -> Result<Request, Failure> {
@@ -174,10 +195,13 @@ fn read(input: Input) -> Result<Request, Failure> {
 fn planned(server: &LambdaOps, plan: Plan) -> Result<Output, Failure> {
     let report = Report::of(&plan, Outcome::Planned, plan.revision_id.clone());
     let report = report.with(Phase::Check, State::Done, "it may be changed as planned");
-    let plan_token = server.seal.token(&plan)?;
+    let plan_token = match server.allow.may_write() {
+        true => Some(server.seal.token(&plan)?),
+        false => None,
+    };
     Ok(Output {
         plan: Some(plan),
-        plan_token: Some(plan_token),
+        plan_token,
         ..report.into()
     })
 }

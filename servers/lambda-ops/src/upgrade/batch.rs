@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Ready, Refusal, Report, Request, Surroundings, run};
+use super::{Outcome, Ready, Refusal, Report, Request, Surroundings, run};
 use crate::account::Account;
 
 /// One change of many.
@@ -48,7 +48,7 @@ impl Fate {
     /// True if the function runs on its new runtime.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        matches!(self, Self::Ended(report) if !report.has_failed())
+        matches!(self, Self::Ended(report) if report.outcome == Outcome::Updated)
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     account::{Account, Configuration, Error, Identity, Tags, UpdateState},
-    allow::Allow,
+    allow::{self, Allow},
     owner::{Owner, Patch},
     runtimes::{self, Table},
 };
@@ -65,6 +65,31 @@ pub struct Ready {
 }
 
 impl Ready {
+    /// What the user is asked: the plan, and the event that the function would really be run with.
+    #[must_use]
+    pub fn question(&self) -> String {
+        format!("{}{}", self.plan, self.shown_event(""))
+    }
+
+    /// The same as one of many.
+    #[must_use]
+    pub fn question_among_others(&self) -> String {
+        format!("{}{}", self.plan.among_others(), self.shown_event("  "))
+    }
+
+    fn shown_event(&self, indent: &str) -> String {
+        const SHOWN: usize = 500;
+        let Some(event) = &self.event else {
+            return String::new();
+        };
+        let shown = event.get(..event.floor_char_boundary(SHOWN)).unwrap_or_default();
+        let more = match event.len() - shown.len() {
+            0 => String::new(),
+            more => format!("… and {more} bytes more"),
+        };
+        format!("\n{indent}Test event: {shown}{more}")
+    }
+
     /// Notes how the user agreed.
     #[must_use]
     pub fn agreed(self, how: impl Into<String>) -> Self {
@@ -95,13 +120,13 @@ pub async fn check(
     }
     let tags = account.tags(&before.arn).await?;
     let identity = account.identity().await?.clone();
-    if !dry_run {
-        allow.write(&request.function, &tags, &identity)?;
-    }
+    let limit = limit(allow.write(&request.function, &tags, &identity), dry_run)?;
     let from = zip_runtime(&before)?;
     let rollback = way_back(table, &from, today);
     let mut plan = outline(&before, request, from, rollback, identity);
+    plan.has_way_back = blocked(table, &plan.from, today).is_none();
     plan.notes = known_and_idle(&before, table, &plan, today)?;
+    plan.notes.extend(limit);
     if plan.from == plan.to {
         return Ok(Checked::Same(same(&plan, request)));
     }
@@ -118,10 +143,13 @@ pub async fn check(
         let note = format!("a template owns the function: its next deployment puts {from} back");
         plan.notes.push(note);
     }
-    account
-        .try_invoke(&request.function, None)
-        .await
-        .map_err(Refusal::DryRun)?;
+    // who only plans may well lack the permission to ask
+    if allow.may_write() {
+        account
+            .try_invoke(&request.function, None)
+            .await
+            .map_err(Refusal::DryRun)?;
+    }
     plan.notes.extend(aliases(account, request, &before).await?);
     Ok(Checked::Ready(Box::new(Ready {
         plan,
@@ -129,6 +157,20 @@ pub async fn check(
         event,
         consent: None,
     })))
+}
+
+/// What the operator's limits say: an obstacle to a change, and a note in a plan. A function of another account or region
+/// is none of this server's business.
+fn limit(permitted: Result<(), allow::Refusal>, dry_run: bool) -> Result<Option<String>, Refusal> {
+    match permitted {
+        Ok(()) => Ok(None),
+        // that it only plans is known to whoever asks a server that only reads
+        Err(allow::Refusal::Off(_)) if dry_run => Ok(None),
+        Err(refusal @ (allow::Refusal::Name { .. } | allow::Refusal::Tag { .. })) if dry_run => {
+            Ok(Some(format!("it will not be made: {refusal}")))
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
 }
 
 /// The plan as far as it is known without looking around the function.
@@ -147,6 +189,7 @@ fn outline(
         revision_id: before.revision_id.clone(),
         validation: Validation::DryRun,
         rollback,
+        has_way_back: true,
         fallbacks: Vec::new(),
         notes: Vec::new(),
         identity,

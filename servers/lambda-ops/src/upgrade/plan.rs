@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::account::Identity;
+use crate::{account::Identity, audit};
 
 /// What would be done. Its text is the same each time as long as the function and the arguments are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +27,8 @@ pub struct Plan {
     pub validation: Validation,
     /// How it is undone.
     pub rollback: String,
+    /// False if AWS would not let the old runtime be put back.
+    pub has_way_back: bool,
     /// Older runtimes that are tried, in this order, if the one asked for does not work.
     pub fallbacks: Vec<String>,
     /// What to know before agreeing.
@@ -87,14 +89,41 @@ pub(super) fn digest(text: &str) -> String {
 
 impl fmt::Display for Validation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::DryRun => "a dry run only: AWS says whether it could be run, and its code is not run",
-            Self::Argument { .. } => "a dry run, then one real run with the given test event, side effects included",
-            Self::Tag { .. } => {
-                "a dry run, then one real run with the test event of its tag lambda-ops:test-event, side effects \
-                 included"
+        let (event, sha256) = match self {
+            Self::DryRun => {
+                return f
+                    .write_str("a dry run only: AWS says whether it could be run, and its code is not run");
             }
-        })
+            Self::Argument { sha256 } => ("the given test event", sha256),
+            Self::Tag { sha256 } => ("the test event of its tag lambda-ops:test-event", sha256),
+        };
+        let sha256 = sha256.get(..12).unwrap_or(sha256);
+        write!(
+            f,
+            "a dry run, then one real run with {event} (SHA-256 {sha256}…), side effects included"
+        )
+    }
+}
+
+/// What is agreed to with one function, a line each.
+struct Terms<'a> {
+    plan: &'a Plan,
+    indent: &'static str,
+}
+
+impl fmt::Display for Terms<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { plan, indent } = self;
+        write!(f, "\n{indent}Tried with: {}", plan.validation)?;
+        write!(f, "\n{indent}Undone by: {}", plan.rollback)?;
+        if !plan.fallbacks.is_empty() {
+            let fallbacks = plan.fallbacks.join(", then ");
+            write!(f, "\n{indent}If it does not work, in its place: {fallbacks}")?;
+        }
+        for note in &plan.notes {
+            write!(f, "\n{indent}Note: {note}")?;
+        }
+        Ok(())
     }
 }
 
@@ -111,16 +140,40 @@ impl fmt::Display for Plan {
         let revision = self.revision_id.as_deref().unwrap_or("unknown");
         writeln!(f, "Function: {function_arn}, $LATEST at revision {revision}")?;
         let Identity { account, arn, region } = &self.identity;
-        writeln!(f, "As: {arn}, account {account}, region {region}")?;
-        writeln!(f, "Tried with: {}", self.validation)?;
-        write!(f, "Undone by: {}", self.rollback)?;
-        if !self.fallbacks.is_empty() {
-            let fallbacks = self.fallbacks.join(", then ");
-            write!(f, "\nIf it does not work, in its place: {fallbacks}")?;
+        write!(f, "As: {arn}, account {account}, region {region}")?;
+        Terms {
+            plan: self,
+            indent: "",
         }
-        for note in &self.notes {
-            write!(f, "\nNote: {note}")?;
+        .fmt(f)
+    }
+}
+
+impl Plan {
+    /// One of many, in a question about all of them.
+    pub(crate) fn among_others(&self) -> String {
+        let Self {
+            function_name,
+            from,
+            to,
+            ..
+        } = self;
+        let revision = self.revision_id.as_deref().unwrap_or("unknown");
+        let terms = Terms {
+            plan: self,
+            indent: "  ",
+        };
+        format!("- {function_name}: {from} to {to}, at revision {revision}{terms}")
+    }
+}
+
+impl From<&Plan> for audit::Plan {
+    fn from(plan: &Plan) -> Self {
+        Self {
+            from: plan.from.clone(),
+            to: plan.to.clone(),
+            revision: plan.revision_id.clone(),
+            validation: plan.validation.word().to_owned(),
         }
-        Ok(())
     }
 }

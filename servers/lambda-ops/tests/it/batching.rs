@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use lambda_ops::{
     LambdaOps,
     allow::Allow,
+    audit::Audit,
     embedded::{Embedded, Operation, Pace},
 };
 use serde_json::{Value, json};
@@ -72,11 +73,12 @@ async fn a_plan_says_of_each_function_what_would_be_done_and_changes_nothing() {
     let patch = plan["functions"][3]["patch"]["diff"].as_str().expect("a patch");
     assert!(patch.contains("nodejs24.x"), "{patch}");
     let summary = plan["summary"].as_str().expect("a table");
+    let row = "| orders-api | nodejs20.x | nodejs24.x | upgrade | a dry run | ready |";
+    assert!(summary.contains(row), "{summary}");
     assert!(
-        summary.contains("| orders-api | nodejs20.x | nodejs24.x | upgrade |"),
-        "{summary}"
+        plan["planToken"].is_null(),
+        "a server that only reads promises nothing"
     );
-    assert!(plan["planToken"].is_string());
     let changing = [Operation::UpdateFunctionConfiguration, Operation::PublishVersion];
     assert!(!account.calls().iter().any(|call| changing.contains(call)));
 }
@@ -100,10 +102,32 @@ async fn without_a_choice_it_is_about_all_that_is_deprecated() {
         assert!(reported.contains(*name), "{name} is planned, and not reported");
     }
     let all = client.ok(TOOL, json!({})).await;
-    let counts = &all["counts"];
-    let beyond = counts["leftOut"].as_u64().expect("a number");
+    let beyond = all["counts"]["leftOut"].as_u64().expect("a number");
     assert_eq!(rows(&all, "action").len() as u64 + beyond, reported.len() as u64);
-    assert_eq!(rows(&all, "action").len(), 50, "one plan has at most 50");
+}
+
+#[tokio::test]
+async fn what_is_not_changed_takes_nobodys_place() {
+    let account = Embedded::of_size(1, 600);
+    let client = Client::with(server(&account), User::OutOfReach).await;
+    let plan = client.ok(TOOL, json!({})).await;
+    assert_eq!(plan["counts"]["upgrade"], 50, "{}", plan["counts"]);
+    assert!(
+        plan["counts"]["changeTemplate"].as_u64().unwrap() > 10,
+        "{}",
+        plan["counts"]
+    );
+    assert!(
+        plan["counts"]["leftOut"].as_u64().unwrap() > 10,
+        "{}",
+        plan["counts"]
+    );
+    let token = plan["planToken"].as_str().unwrap();
+    assert!(
+        token.len() < 500,
+        "a model has to copy {} characters",
+        token.len()
+    );
 }
 
 #[tokio::test]
@@ -403,4 +427,88 @@ async fn a_task_that_is_cancelled_puts_back_what_it_is_at_and_says_so() {
         [("orders-api", "rolled-back"), ("catalog-api", "–")]
     );
     assert_eq!(runtime_of(&account, "orders-api").await, "nodejs20.x");
+}
+
+#[tokio::test]
+async fn the_question_shows_what_will_be_run_and_where_there_is_no_way_back() {
+    let account = account();
+    let client = Client::of(server(&account)).await;
+    let event = r#"{"cmd":"count-orders"}"#;
+    let arguments = json!({
+        "functions": ["session-cleanup", "customer-export"], "acceptNoRollback": true, "tryOlder": true, "apply": true,
+        "testEvents": { "customer-export": event },
+    });
+    let done = client.ok(TOOL, arguments).await;
+    let asked = client.questions().await.concat();
+    for text in [
+        "AWS accepts no updates to nodejs12.x",
+        event,
+        "If it does not work, in its place: python3.13",
+        "one real run with the given test event",
+    ] {
+        assert!(asked.contains(text), "{text}: {asked}");
+    }
+    let summary = done["summary"].as_str().unwrap();
+    assert!(
+        summary.contains("| customer-export | python3.9 | python3.11 | updated |"),
+        "{summary}"
+    );
+    assert_eq!(
+        rows(&done, "runtime")[1],
+        ("customer-export", "python3.11"),
+        "{done}"
+    );
+}
+
+#[tokio::test]
+async fn a_plan_that_is_cancelled_before_it_begins_is_not_done() {
+    let account = account();
+    account.faults().never_answer(Operation::PublishVersion);
+    let client = Modern::of(server(&account)).await;
+    let task = client
+        .begin(json!({ "functions": ["orders-api"], "to": "nodejs24.x", "apply": true }))
+        .await;
+    client
+        .request("tasks/cancel", &task, json!({ "taskId": task }))
+        .await;
+    let ended = client.ended(&task).await;
+    assert_eq!(
+        ended["result"]["structuredContent"]["outcome"], "stopped",
+        "{ended}"
+    );
+    assert_eq!(runtime_of(&account, "orders-api").await, "nodejs20.x");
+}
+
+#[tokio::test]
+async fn what_nobody_agreed_to_is_in_the_audit() {
+    let account = account();
+    let audit = Audit::in_memory();
+    let client = Client::with(server(&account).with_audit(audit.clone()), User::Declines).await;
+    client
+        .ok(
+            TOOL,
+            json!({ "functions": ["orders-api", "catalog-api"], "to": "nodejs24.x", "apply": true }),
+        )
+        .await;
+    client
+        .ok(
+            "update-function-runtime",
+            json!({ "functionName": "orders-api", "runtime": "nodejs24.x" }),
+        )
+        .await;
+    let outcomes: Vec<_> = audit.lines().iter().map(|line| line["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["declined", "declined", "declined"]);
+    let limited = Allow::read(&["write".to_owned()], &["catalog-*".to_owned()], &[]).expect("it can be read");
+    let client = Client::of(server(&account).with_audit(audit.clone()).with_allow(limited)).await;
+    client
+        .refusal(
+            "update-function-runtime",
+            json!({ "functionName": "orders-api", "runtime": "nodejs24.x" }),
+        )
+        .await;
+    let last = audit.lines().pop().expect("a line");
+    assert_eq!(
+        (&last["outcome"], &last["function"]),
+        (&json!("refused"), &json!("orders-api"))
+    );
 }

@@ -100,7 +100,9 @@ async fn a_token_holds_for_its_plan_alone() {
             refused.text
         );
         assert!(
-            refused.text.contains("plan anew with dryRun: true"),
+            refused
+                .text
+                .contains("plan anew (dryRun: true, or without apply)"),
             "{}",
             refused.text
         );

@@ -20,7 +20,7 @@ use crate::{
     LambdaOps,
     audit::Who,
     upgrade::{
-        State, Surroundings,
+        Outcome as Ended, State, Surroundings,
         batch::{Fate, run_all},
     },
 };
@@ -137,10 +137,14 @@ impl Row {
         match fate {
             Fate::Ended(report) => {
                 let failed = report.steps.iter().find(|step| step.state == State::Failed);
-                if let Some(step) = failed.or(report.steps.last()) {
+                // with tryOlder there may be failures on the way to a success
+                let telling = failed.filter(|_| report.outcome != Ended::Updated);
+                if let Some(step) = telling.or(report.steps.last()) {
                     step.detail.clone_into(&mut self.detail);
                 }
                 self.outcome = Some(report.outcome);
+                self.runtime = report.runtime;
+                self.new_version = report.new_version;
                 self.rollback_version = report.rollback_version;
             }
             Fate::Refused(refusal) => self.detail = Failure::from(refusal).tell(),

@@ -15,9 +15,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::rows::Row;
-use self::select::Selection;
+use self::{rows::Drawn, select::Selection};
 use super::{
-    consent::{self, Consented},
+    consent::{self, Consented, Proposal},
     failure::Failure,
     filter::Family,
 };
@@ -46,6 +46,8 @@ pub(crate) enum Fault {
         "testEvents has {0:?}, which is not among the functions of this plan; take it out, or add the function"
     )]
     Event(String),
+    #[error("testEvents of {name:?}: {cause}")]
+    BadEvent { name: String, cause: Box<Failure> },
     #[error(
         "functions and the filters runtime, runtimeFamily, namePrefix, tag, deprecatedBefore cannot be combined; give either"
     )]
@@ -136,7 +138,7 @@ struct Counts {
     change_template: usize,
     /// Left alone, each for its own reason.
     leave: usize,
-    /// Found, but beyond the 50 that one plan may have: plan again when these are done.
+    /// Found but not looked at, as the plan has its 50 to upgrade: plan again when these are done.
     left_out: usize,
 }
 
@@ -154,47 +156,48 @@ pub(super) async fn run(
     let (apply, token) = (input.apply, input.plan_token.clone());
     let selection = Selection::read(input)?;
     let drawn = rows::draw(server, &selection, apply, &context).await?;
-    let output = |outcome, next| {
-        let counts = drawn.counts();
-        let functions = drawn.rows();
-        let summary = rows::table(&functions, &counts);
-        let identity = drawn.identity.clone();
-        Output {
-            outcome,
-            counts,
-            functions,
-            summary,
-            plan_token: None,
-            next,
-            identity,
-        }
-    };
     if drawn.items.is_empty() {
-        return complete(output(Outcome::Nothing, None), false);
+        return complete(output(&drawn, Outcome::Nothing), false);
     }
-    let planned = |is_error| {
-        let plans: Vec<&Plan> = drawn.plans().collect();
-        let plan_token = Some(server.seal.token_of_all(&plans)?);
-        complete(
-            Output {
-                plan_token,
-                ..output(Outcome::Planned, Some(ASK_FIRST))
-            },
-            is_error,
-        )
-    };
     if !apply {
-        return planned(false);
+        return planned(server, &drawn, false);
     }
-    let check = |token: &str| {
-        let plans: Vec<&Plan> = drawn.plans().collect();
-        server.seal.check_all(token, &plans)
+    let plans: Vec<&Plan> = drawn.plans().collect();
+    let proposal = Proposal {
+        question: drawn.question(),
+        plans: &plans,
+        token: token.as_deref(),
     };
-    match consent::to(drawn.question(), token.as_deref(), check, &context).await? {
+    let check = |token: &str| server.seal.check_all(token, &plans);
+    match consent::to(server, proposal, check, &context).await? {
         Consented::Yes(how) => apply::run(server, drawn.agreed(how), context).await,
-        Consented::No => complete(output(Outcome::Declined, None), false),
-        Consented::NotAsked => planned(true),
+        Consented::No => complete(output(&drawn, Outcome::Declined), false),
+        Consented::NotAsked => planned(server, &drawn, true),
     }
+}
+
+fn output(drawn: &Drawn, outcome: Outcome) -> Output {
+    let (counts, functions) = (drawn.counts(), drawn.rows());
+    Output {
+        outcome,
+        summary: rows::table(&functions, &counts),
+        counts,
+        functions,
+        plan_token: None,
+        next: None,
+        identity: drawn.identity.clone(),
+    }
+}
+
+/// The plan, with a token where it could be carried out.
+fn planned(server: &LambdaOps, drawn: &Drawn, is_error: bool) -> Result<CallToolResponse, Failure> {
+    let mut output = output(drawn, Outcome::Planned);
+    if server.allow.may_write() {
+        let plans: Vec<&Plan> = drawn.plans().collect();
+        output.plan_token = Some(server.seal.token_of_all(&plans)?);
+        output.next = Some(ASK_FIRST);
+    }
+    complete(output, is_error)
 }
 
 fn complete(output: Output, is_error: bool) -> Result<CallToolResponse, Failure> {

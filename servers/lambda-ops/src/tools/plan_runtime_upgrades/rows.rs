@@ -7,7 +7,7 @@ use rmcp::{RoleServer, service::RequestContext};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{super::failure::Failure, super::filter, Counts, Fault, Selection};
+use super::{super::failure::Failure, super::filter, Counts, Fault, MOST, Selection};
 use crate::{
     LambdaOps,
     account::{FunctionName, Identity},
@@ -51,6 +51,12 @@ pub(in super::super) struct Row {
     /// How its change ended, once it was begun.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) outcome: Option<Outcome>,
+    /// The runtime in force after that, if it is known. With tryOlder it may be older than `to`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) runtime: Option<String>,
+    /// The version that holds it on its new runtime.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) new_version: Option<String>,
     /// The version that holds it as it was before, to go back to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rollback_version: Option<String>,
@@ -79,10 +85,11 @@ pub(super) async fn draw(
         .await
         .map_err(Failure::Unidentified)?
         .clone();
-    let (names, left_out) = selection.names(server, &table, &context.ct).await?;
+    let names = selection.names(server, &table, &context.ct).await?;
     if let Some(stray) = selection.events.keys().find(|name| !names.contains(name)) {
         return Err(Fault::Event(stray.clone()).into());
     }
+    let mut unchecked = names.len();
     let checks = names
         .into_iter()
         .map(|name| check(server, &table, selection, name, apply));
@@ -90,16 +97,21 @@ pub(super) async fn draw(
     let mut drawn = Drawn {
         items: Vec::new(),
         others: Vec::new(),
-        left_out,
+        left_out: 0,
         identity,
     };
     let mut checked = std::pin::pin!(stream::iter(checks).buffered(AT_ONCE));
-    while let Some(checked) = checked.next().await {
+    // what is not changed takes nobody's place
+    while drawn.items.len() < MOST
+        && let Some(checked) = checked.next().await
+    {
+        unchecked -= 1;
         match checked? {
             Ok(item) => drawn.items.push(*item),
             Err(row) => drawn.others.push(*row),
         }
     }
+    drawn.left_out = unchecked;
     if let Some(canary) = &selection.canary {
         let at = drawn.plans().position(|plan| plan.function_name == *canary);
         let canary = drawn
@@ -160,12 +172,13 @@ async fn check(
             Ok(Checked::Owned { report, owner, patch }) => Err(Box::new(Row {
                 action: Action::ChangeTemplate,
                 owner: Some(filter::brief(&owner)),
-                patch: Some(patch),
+                // one for each of many says little and costs much
+                patch: selection.is_by_name().then_some(patch),
                 ..Row::other(
                     report.function_name,
                     Some(report.from),
                     Some(report.to),
-                    "a template owns it, and would undo a change made here".to_owned(),
+                    "a template owns it, and would undo a change made here; name it in `functions` for the patch".to_owned(),
                 )
             })),
             Err(refusal) => Err(refused(name, Some(to), refusal)?),
@@ -207,14 +220,24 @@ impl Row {
             owner: None,
             patch: None,
             outcome: None,
+            runtime: None,
+            new_version: None,
             rollback_version: None,
         }
     }
 
     pub(super) fn of(plan: &Plan) -> Self {
-        let detail = match plan.notes.is_empty() {
+        let mut details = Vec::new();
+        if !plan.has_way_back {
+            details.push(format!("NO WAY BACK: undone by {}", plan.rollback));
+        }
+        if !plan.fallbacks.is_empty() {
+            details.push(format!("if it does not work: {}", plan.fallbacks.join(", then ")));
+        }
+        details.extend(plan.notes.iter().cloned());
+        let detail = match details.is_empty() {
             true => "ready".to_owned(),
-            false => plan.notes.join("; "),
+            false => details.join("; "),
         };
         let (from, to) = (Some(plan.from.clone()), Some(plan.to.clone()));
         Self {
@@ -257,27 +280,13 @@ impl Drawn {
     pub(super) fn question(&self) -> String {
         let Identity { account, arn, region } = &self.identity;
         let mut text = format!(
-            "Change the runtimes of {} functions, one after the other in this order? The first that does not work is put \
-             back and ends it.\nAs: {arn}, account {account}, region {region}",
+            "Change the runtimes of {} functions, one after the other in this order? The first that does not work ends \
+             it.\nAs: {arn}, account {account}, region {region}",
             self.items.len()
         );
-        for plan in self.plans() {
-            let Plan {
-                function_name,
-                from,
-                to,
-                validation,
-                ..
-            } = plan;
-            let revision = plan.revision_id.as_deref().unwrap_or("unknown");
-            // writing to a text cannot fail
-            let _ = write!(
-                text,
-                "\n- {function_name}: {from} to {to}, at revision {revision}; tried with {validation}"
-            );
-            for note in &plan.notes {
-                let _ = write!(text, "\n  Note: {note}");
-            }
+        for item in &self.items {
+            text.push('\n');
+            text.push_str(&item.ready.question_among_others());
         }
         text
     }
@@ -285,7 +294,9 @@ impl Drawn {
 
 /// The rows as a table, for people.
 pub(super) fn table(rows: &[Row], counts: &Counts) -> String {
-    let mut text = String::from("| function | from | to | what | how it stands |\n|---|---|---|---|---|\n");
+    let mut text = String::from(
+        "| function | from | to | what | tried with | how it stands |\n|---|---|---|---|---|---|\n",
+    );
     for row in rows {
         let what = match (row.outcome, row.action) {
             (Some(outcome), _) => outcome.word(),
@@ -295,10 +306,19 @@ pub(super) fn table(rows: &[Row], counts: &Counts) -> String {
         };
         let plain = |text: &str| text.replace('|', "\\|").replace('\n', " ");
         let runtime = |runtime: &Option<String>| runtime.clone().unwrap_or_else(|| "–".to_owned());
-        let (name, from, to) = (plain(&row.function_name), runtime(&row.from), runtime(&row.to));
+        let (name, from) = (plain(&row.function_name), runtime(&row.from));
+        let to = runtime(match row.outcome {
+            Some(Outcome::Updated) => &row.runtime,
+            _ => &row.to,
+        });
         let detail = plain(&row.detail);
+        let tried = match row.validation.as_deref() {
+            None => "–",
+            Some("dry-run") => "a dry run",
+            Some(_) => "a dry run and one real run",
+        };
         // writing to a text cannot fail
-        let _ = writeln!(text, "| {name} | {from} | {to} | {what} | {detail} |");
+        let _ = writeln!(text, "| {name} | {from} | {to} | {what} | {tried} | {detail} |");
     }
     let Counts {
         upgrade,

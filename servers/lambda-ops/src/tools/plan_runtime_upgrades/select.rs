@@ -12,7 +12,10 @@ use super::{
     },
     Fault, Input, MOST,
 };
-use crate::{LambdaOps, runtimes::Table};
+use crate::{
+    LambdaOps,
+    runtimes::{self, Table},
+};
 
 /// What a plan is asked for, read and checked.
 #[derive(Debug)]
@@ -37,8 +40,11 @@ enum By {
 
 impl Selection {
     pub(super) fn read(input: Input) -> Result<Self, Failure> {
-        for text in input.test_events.values() {
-            event("testEvents", text)?;
+        for (name, text) in &input.test_events {
+            event("testEvents", text).map_err(|cause| Fault::BadEvent {
+                name: name.clone(),
+                cause: Box::new(cause),
+            })?;
         }
         let filter = Filter {
             runtime: input.runtime,
@@ -73,17 +79,30 @@ impl Selection {
         })
     }
 
-    /// The names, and how many more there are than one plan may have.
+    /// True if the caller named each function, and wants to know all about it.
+    pub(super) fn is_by_name(&self) -> bool {
+        matches!(self.by, By::Name(_))
+    }
+
+    /// The names of all functions that it is about.
     pub(super) async fn names(
         &self,
         server: &LambdaOps,
         table: &Table,
         cancelled: &CancellationToken,
-    ) -> Result<(Vec<String>, usize), Failure> {
+    ) -> Result<Vec<String>, Failure> {
         let (filter, deprecated) = match &self.by {
-            By::Name(names) => return Ok((names.clone(), 0)),
+            By::Name(names) => return Ok(names.clone()),
             By::Filter { filter, deprecated } => (filter, *deprecated),
         };
+        let known = [&filter.runtime, &self.to];
+        if let Some(unknown) = known
+            .into_iter()
+            .flatten()
+            .find(|id| !runtimes::is_known(table, id))
+        {
+            return Err(Failure::NoSuchRuntime(unknown.clone()));
+        }
         let mut filter = filter.clone();
         if deprecated {
             let today = server.clock.today();
@@ -99,8 +118,6 @@ impl Selection {
         }
         // so that the same functions make the same plan
         names.sort_unstable();
-        let left_out = names.len().saturating_sub(MOST);
-        names.truncate(MOST);
-        Ok((names, left_out))
+        Ok(names)
     }
 }
