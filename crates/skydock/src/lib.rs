@@ -1,4 +1,4 @@
-//! Dock an MCP server anywhere: any `rmcp` handler on stdio and on HTTP, guarded, bounded and drained.
+//! Dock an MCP server anywhere: any `rmcp` handler on stdio, on HTTP and on AWS Lambda, guarded, bounded and drained.
 //!
 //! ```no_run
 //! # #[derive(Default)] struct Pizza; impl rmcp::ServerHandler for Pizza {}
@@ -25,9 +25,10 @@ mod telemetry;
 
 pub use self::{
     ask::{Answer, Ask},
-    config::{Config, Flags, Key, Mode},
+    config::{Config, Flags, Key, Lambda, LambdaResponse, Mode},
     error::{Error, Fault, Faults},
     host::{Host, Listening},
     limits::Limits,
     program::{serve, serve_with},
+    runtime::lambda::Invocation,
 };

@@ -1,0 +1,61 @@
+//! A function behind each door: both protocol eras, buffered and streamed.
+
+use serde_json::json;
+use skydock::LambdaResponse;
+
+use super::function::{DOORS, call, event, function, initialize, last, message, read, wrap};
+use crate::peer::{LEGACY, MODERN};
+
+const RESPONSES: [LambdaResponse; 2] = [LambdaResponse::Buffered, LambdaResponse::Streamed];
+
+#[tokio::test]
+async fn both_eras_are_served_behind_every_door() {
+    for response in RESPONSES {
+        let (api, _) = function(response).await;
+        for door in DOORS {
+            let answer = api.invoke(&event(door, LEGACY, &initialize())).await;
+            let streams = ["rest-api", "function-url"].contains(&door);
+            assert_eq!(
+                answer.is_streamed(),
+                streams && response == LambdaResponse::Streamed,
+                "{door}"
+            );
+            let (status, body) = read(door, &answer);
+            assert_eq!(status, 200, "{door}: {body}");
+            assert_eq!(last(&body)["result"]["protocolVersion"], LEGACY, "{door}: {body}");
+
+            let initialized = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+            let (status, body) = read(door, &api.invoke(&event(door, LEGACY, &initialized)).await);
+            if door == "invoke" {
+                assert_eq!(body, "null");
+            } else {
+                assert_eq!((status, body.as_str()), (202, ""), "{door}");
+            }
+
+            for version in [LEGACY, MODERN] {
+                let list = message(version, "tools/list", json!({}));
+                let (_, body) = read(door, &api.invoke(&event(door, version, &list)).await);
+                assert!(
+                    last(&body)["result"]["tools"].as_array().unwrap().len() > 5,
+                    "{door} {body}"
+                );
+
+                let call = call(version, "echo", json!({"text": "zwölf \"Pizzen\" 🍕"}));
+                let (status, body) = read(door, &api.invoke(&event(door, version, &call)).await);
+                assert_eq!(status, 200, "{door}: {body}");
+                let text = &last(&body)["result"]["content"][0]["text"];
+                // a message without HTTP says no version before 2026-07-28
+                let said = if door == "invoke" && version == LEGACY {
+                    "2025-03-26"
+                } else {
+                    version
+                };
+                assert_eq!(
+                    text,
+                    &json!(format!("zwölf \"Pizzen\" 🍕 ({said})")),
+                    "{door} {version}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! What goes wrong in Lambda, and what becomes of it.

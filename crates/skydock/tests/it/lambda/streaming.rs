@@ -1,0 +1,1 @@
+//! Streamed responses: what is written, when, and how they end.
