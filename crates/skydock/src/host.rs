@@ -218,7 +218,8 @@ impl<H: ServerHandler> Host<H> {
         let router = mcp
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(ready).with_state(drain.clone()))
-            .route("/ping", get(ping).with_state(drain.clone()));
+            .route("/ping", get(ping).with_state(drain.clone()))
+            .fallback(|| async { (StatusCode::NOT_FOUND, "nothing is served here; MCP is at /mcp\n") });
         Assembly {
             guard,
             drain,

@@ -159,3 +159,61 @@ pub(super) async fn in_time<T>(until: Option<Instant>, work: impl Future<Output 
         None => Some(work.await),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::routing::any;
+
+    use super::*;
+
+    fn waiting(source: Source, until: Duration) -> Waiting {
+        Waiting {
+            source,
+            asked: Bytes::from_static(br#"{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{}}"#),
+            tools_until: None,
+            until: Some(Instant::now() + until),
+            whole: true,
+            takes_events: true,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_and_silence_are_answered_with_the_request_s_id() {
+        async fn panics() {
+            panic!("secret-4711")
+        }
+        let router = Router::new()
+            .route("/panic", any(panics))
+            .route("/silence", any(std::future::pending::<()>));
+        for (path, status) in [("/panic", 500), ("/silence", 504)] {
+            let waiting = waiting(Source::HttpApi, Duration::from_millis(50));
+            let request = Request::get(path).body(Body::empty()).unwrap();
+            let response = waiting.respond(router.clone(), request).await;
+            let answer = waiting.gather(response).await;
+            assert_eq!(answer.status, status);
+            let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+            assert_eq!(body["id"], 5, "{body}");
+            assert!(!body.to_string().contains("4711"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_without_an_end_and_one_that_grows_too_large_are_answered() {
+        let waiting = waiting(Source::LoadBalancer { multi: false }, Duration::from_millis(50));
+        let endless = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+        assert_eq!(waiting.gather(Response::new(endless)).await.status, 504);
+        let repeated =
+            futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 4_096])));
+        let answer = waiting.gather(Response::new(Body::from_stream(repeated))).await;
+        assert!(
+            answer.body.starts_with(br#"{"jsonrpc":"2.0","id":5,"result""#),
+            "{:?}",
+            answer.body
+        );
+        // within the limit until its quotes are escaped
+        let quotes = Answer::json(StatusCode::OK, vec![b'"'; 900_000]);
+        assert!(quotes.write(&waiting).unwrap().len() < 1_000);
+    }
+}

@@ -6,11 +6,15 @@ mod answer;
 mod client;
 mod contract;
 mod events;
+#[cfg(test)]
+mod golden;
 mod invocation;
 mod message;
 mod path;
 mod poller;
 mod response;
+
+use std::sync::{Arc, atomic::AtomicBool};
 
 use axum::Router;
 use tokio::task::JoinSet;
@@ -42,6 +46,15 @@ pub(crate) struct Settings {
     pub(crate) running: TaskTracker,
 }
 
+/// What the pollers have in common.
+#[derive(Debug, Clone)]
+struct Common {
+    router: Router,
+    settings: Settings,
+    /// Whether it was said that a door cannot stream.
+    told_of_mismatch: Arc<AtomicBool>,
+}
+
 /// Answers invocations until `stop` is cancelled, and then those that are being worked on.
 ///
 /// # Errors
@@ -49,10 +62,15 @@ pub(crate) struct Settings {
 pub(crate) async fn serve(router: Router, settings: Settings, stop: CancellationToken) -> Result<(), Error> {
     // Lambda sends SIGTERM to those only who have an extension, and takes registrations until the first poll
     let _extension = register(settings.api.clone()).await;
+    let concurrency = settings.concurrency;
+    let common = Common {
+        router,
+        settings,
+        told_of_mismatch: Arc::default(),
+    };
     let mut pollers = JoinSet::new();
-    for _ in 0..settings.concurrency {
-        let poller = Poller::new(router.clone(), settings.clone());
-        pollers.spawn(poller.run(stop.clone()));
+    for _ in 0..concurrency {
+        pollers.spawn(Poller::new(common.clone()).run(stop.clone()));
     }
     while let Some(ended) = pollers.join_next().await {
         match ended {

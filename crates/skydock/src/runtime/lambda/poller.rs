@@ -1,22 +1,19 @@
 //! One line of work: fetch an invocation, answer it, fetch the next.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
-use axum::{
-    Router,
-    body::{Body, Bytes},
-};
+use axum::body::{Body, Bytes};
 use http::{HeaderValue, Request};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{
-    Invocation, Settings,
+    Common, Invocation,
     answer::{Waiting, in_time},
     client::{Client, Failure, Report},
     contract,
-    events::{self, Arrived, Event, Source},
+    events::{self, Arrived, Source},
     message,
     response::Streamed,
 };
@@ -27,21 +24,14 @@ const FAILURES: u32 = 5;
 
 /// One line of work, with a connection of its own.
 pub(super) struct Poller {
-    router: Router,
-    settings: Settings,
+    common: Common,
     client: Client,
-    told_of_mismatch: bool,
 }
 
 impl Poller {
-    pub(super) fn new(router: Router, settings: Settings) -> Self {
-        let client = Client::new(settings.api.clone());
-        Self {
-            router,
-            settings,
-            client,
-            told_of_mismatch: false,
-        }
+    pub(super) fn new(common: Common) -> Self {
+        let client = Client::new(common.settings.api.clone());
+        Self { common, client }
     }
 
     /// Works until `stop` is cancelled; what was fetched by then is answered.
@@ -81,8 +71,8 @@ impl Poller {
     /// Answers one invocation.
     async fn attend(&mut self, invocation: &Invocation, event: Bytes) {
         let answered = match events::read(invocation, &event) {
-            Ok(Event::Request(arrived)) => self.serve(invocation, arrived).await,
-            Ok(Event::Ping) => {
+            Ok(Some(arrived)) => self.serve(invocation, arrived).await,
+            Ok(None) => {
                 tracing::debug!("kept warm");
                 self.client.respond(invocation, b"null".to_vec()).await
             }
@@ -106,10 +96,10 @@ impl Poller {
     async fn serve(&mut self, invocation: &Invocation, arrived: Arrived) -> Result<(), Failure> {
         let source = arrived.source;
         self.explain_mismatch(source);
-        let streamed = self.settings.streams && source.streams();
+        let streamed = self.common.settings.streams && source.streams();
         let waiting = Waiting::new(invocation, &arrived, !streamed);
         let response = waiting
-            .respond(self.router.clone(), prepare(invocation, arrived, &waiting))
+            .respond(self.common.router.clone(), prepare(invocation, arrived, &waiting))
             .await;
         let answer = if streamed {
             match Streamed::new(response, waiting.until) {
@@ -142,9 +132,11 @@ impl Poller {
     }
 
     /// Says once that streaming was asked for where nothing can be streamed. The opposite cannot be seen from here.
-    fn explain_mismatch(&mut self, source: Source) {
-        if self.settings.streams && !source.streams() && !self.told_of_mismatch {
-            self.told_of_mismatch = true;
+    fn explain_mismatch(&self, source: Source) {
+        if self.common.settings.streams
+            && !source.streams()
+            && !self.common.told_of_mismatch.swap(true, Ordering::Relaxed)
+        {
             tracing::warn!(
                 door = source.as_str(),
                 "--lambda-response is streamed, but this door takes a response in one piece only, and gets one"
@@ -155,8 +147,8 @@ impl Poller {
     /// Lets handlers that were told to stop wind up before the environment is frozen under them. Where invocations
     /// overlap, it is not frozen.
     async fn let_wind_up(&self, invocation: &Invocation) {
-        let running = &self.settings.running;
-        if self.settings.concurrency > 1 || running.is_empty() {
+        let running = &self.common.settings.running;
+        if self.common.settings.concurrency > 1 || running.is_empty() {
             return;
         }
         let until = invocation

@@ -3,7 +3,7 @@
 use serde_json::json;
 use skydock::LambdaResponse;
 
-use super::function::{DOORS, call, event, function, initialize, last, message, read, wrap};
+use super::function::{DOORS, call, event, function, initialize, last, message, read};
 use crate::peer::{LEGACY, MODERN};
 
 const RESPONSES: [LambdaResponse; 2] = [LambdaResponse::Buffered, LambdaResponse::Streamed];
@@ -57,5 +57,25 @@ async fn both_eras_are_served_behind_every_door() {
                 );
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_tool_sees_the_invocation_on_either_way_through_the_service() {
+    let (api, _) = function(LambdaResponse::Buffered).await;
+    for progress in [false, true] {
+        let mut call = call(MODERN, "invocation", json!({}));
+        if progress {
+            call["params"]["_meta"]["progressToken"] = json!("p");
+        }
+        let event = event("http-api", MODERN, &call);
+        let headers = [("lambda-runtime-aws-tenant-id", "blue")];
+        let answer = api.invoke_with(&headers, event.to_string().into_bytes()).await;
+        let text = last(&read("http-api", &answer).1)["result"]["content"][0]["text"].to_string();
+        let number = u32::from(progress);
+        assert_eq!(
+            text,
+            format!("\"invocation-{number} of blue, traced as Root=1-5bef4de7;Sampled=1\"")
+        );
     }
 }

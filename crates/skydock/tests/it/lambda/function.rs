@@ -171,10 +171,10 @@ pub(crate) fn read(door: &str, answer: &Answer) -> (u16, String) {
 
 /// The last JSON-RPC message of a body, JSON or events.
 pub(crate) fn last(body: &str) -> Value {
-    let data = body
+    let mut data = body
         .lines()
         .filter_map(|line| line.strip_prefix("data: "))
         .filter(|data| !data.is_empty());
-    let message = data.last().unwrap_or(body);
+    let message = data.next_back().unwrap_or(body);
     serde_json::from_str(message).unwrap_or_else(|error| panic!("{error} in {body:?}"))
 }

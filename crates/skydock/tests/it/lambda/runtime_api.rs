@@ -66,11 +66,9 @@ struct State {
     queue: tokio::sync::Mutex<mpsc::UnboundedReceiver<Invocation>>,
     answers: Mutex<BTreeMap<String, oneshot::Sender<Answer>>>,
     extension: Notify,
-    init_errors: Mutex<Vec<Value>>,
     taking: Taking,
     /// The paths that were asked for, in their order.
     seen: Mutex<Vec<String>>,
-    cut: Notify,
 }
 
 /// The runtime API, and who invokes the function through it.
@@ -95,10 +93,8 @@ impl RuntimeApi {
             queue: tokio::sync::Mutex::new(waiting),
             answers: Mutex::default(),
             extension: Notify::new(),
-            init_errors: Mutex::default(),
             taking,
             seen: Mutex::default(),
-            cut: Notify::new(),
         });
         let mut serving = JoinSet::new();
         serving.spawn(accept(listener, Arc::clone(&state)));
@@ -134,14 +130,15 @@ impl RuntimeApi {
         }
         let (sender, answer) = oneshot::channel();
         self.state.answers.lock().unwrap().insert(id.clone(), sender);
-        self.queue
-            .send(Invocation {
-                id,
-                headers: all,
-                event,
-            })
-            .map_err(|_| ())
-            .unwrap();
+        assert!(
+            self.queue
+                .send(Invocation {
+                    id,
+                    headers: all,
+                    event,
+                })
+                .is_ok()
+        );
         tokio::time::timeout(Duration::from_secs(20), answer)
             .await
             .expect("the invocation was not answered")
@@ -157,10 +154,6 @@ impl RuntimeApi {
 
     pub(crate) fn seen(&self) -> Vec<String> {
         self.state.seen.lock().unwrap().clone()
-    }
-
-    pub(crate) fn init_errors(&self) -> Vec<Value> {
-        self.state.init_errors.lock().unwrap().clone()
     }
 }
 
@@ -181,19 +174,20 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
         stream.set_nodelay(true).unwrap();
         let state = Arc::clone(&state);
         connections.spawn(async move {
+            let cut = Arc::new(Notify::new());
             let service = service_fn(|request| {
-                let state = Arc::clone(&state);
-                async move { Ok::<_, Infallible>(answer(&state, request).await) }
+                let (state, cut) = (Arc::clone(&state), Arc::clone(&cut));
+                async move { Ok::<_, Infallible>(answer(&state, &cut, request).await) }
             });
             tokio::select! {
                 _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service) => {}
-                () = state.cut.notified() => {}
+                () = cut.notified() => {}
             }
         });
     }
 }
 
-async fn answer(state: &State, request: Request<Incoming>) -> Response<Body> {
+async fn answer(state: &State, cut: &Notify, request: Request<Incoming>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
     state.seen.lock().unwrap().push(path.clone());
@@ -219,23 +213,14 @@ async fn answer(state: &State, request: Request<Incoming>) -> Response<Body> {
             ],
         ) => {
             let answer = take(state, (*how).to_owned(), parts.headers, body).await;
-            if !answer.complete && state.taking.pace.is_none() {
-                state.cut.notify_one();
+            if !answer.complete {
+                cut.notify_one();
                 std::future::pending::<()>().await;
             }
             let waiting = state.answers.lock().unwrap().remove(*id);
             if let Some(waiting) = waiting {
                 let _ = waiting.send(answer);
             }
-            *response.status_mut() = StatusCode::ACCEPTED;
-        }
-        (Method::POST, ["2018-06-01", "runtime", "init", "error"]) => {
-            let body = body.collect().await.unwrap().to_bytes();
-            state
-                .init_errors
-                .lock()
-                .unwrap()
-                .push(serde_json::from_slice(&body).unwrap());
             *response.status_mut() = StatusCode::ACCEPTED;
         }
         (Method::POST, ["2020-01-01", "extension", "register"]) => {

@@ -69,15 +69,6 @@ impl Source {
     }
 }
 
-/// An event that can be answered.
-#[derive(Debug)]
-pub(super) enum Event {
-    /// A request for the service.
-    Request(Arrived),
-    /// Nothing is wanted; the environment is kept warm.
-    Ping,
-}
-
 /// A request, as the service takes it.
 #[derive(Debug)]
 pub(super) struct Arrived {
@@ -95,33 +86,33 @@ pub(super) struct Unknown(String);
 /// The top of an event: its keys, and what is behind them unread.
 type Keys<'a> = BTreeMap<String, &'a RawValue>;
 
-/// Reads an event.
+/// Reads an event: a request for the service, or nothing, when all it does is keep the environment warm.
 ///
 /// # Errors
 /// When it is none of those that this program answers; the error names what came, and no value of it.
-pub(super) fn read(invocation: &Invocation, event: &Bytes) -> Result<Event, Unknown> {
+pub(super) fn read(invocation: &Invocation, event: &Bytes) -> Result<Option<Arrived>, Unknown> {
     // its arguments may have any keys at all, so it goes first; nobody but the caller of Invoke sets a client context
     if let Some(tool) = invocation.custom(contract::AGENTCORE_TOOL) {
-        return agentcore::read(tool, event).map(Event::Request);
+        return agentcore::read(tool, event).map(Some);
     }
     let trimmed = event.trim_ascii();
     if invoke::is_batch(trimmed) {
-        return Ok(Event::Request(invoke::read(event)));
+        return Ok(Some(invoke::read(event)));
     }
     if matches!(trimmed, b"" | b"null" | b"\"ping\"") {
-        return Ok(Event::Ping);
+        return Ok(None);
     }
     let keys: Keys<'_> = serde_json::from_slice(event)
         .map_err(|_other| Unknown("an event that is no JSON object".to_owned()))?;
     if keys.contains_key("jsonrpc") {
-        return Ok(Event::Request(invoke::read(event)));
+        return Ok(Some(invoke::read(event)));
     }
     let context: Context = parse(&keys, "requestContext").unwrap_or_default();
     if let Some(arrived) = http(&keys, &context, event)? {
-        return Ok(Event::Request(arrived));
+        return Ok(Some(arrived));
     }
     if is_warming(&keys) {
-        return Ok(Event::Ping);
+        return Ok(None);
     }
     Err(Unknown(describe(&keys)))
 }
