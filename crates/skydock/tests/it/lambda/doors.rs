@@ -3,8 +3,8 @@
 use serde_json::json;
 use skydock::LambdaResponse;
 
-use super::function::{DOORS, call, event, function, initialize, last, message, read};
-use crate::peer::{LEGACY, MODERN};
+use super::function::{DOORS, OLD, call, event, function, initialize, last, message, read};
+use crate::peer::MODERN;
 
 const RESPONSES: [LambdaResponse; 2] = [LambdaResponse::Buffered, LambdaResponse::Streamed];
 
@@ -13,7 +13,7 @@ async fn both_eras_are_served_behind_every_door() {
     for response in RESPONSES {
         let (api, _) = function(response).await;
         for door in DOORS {
-            let answer = api.invoke(&event(door, LEGACY, &initialize())).await;
+            let answer = api.invoke(&event(door, OLD, &initialize())).await;
             let streams = ["rest-api", "function-url"].contains(&door);
             assert_eq!(
                 answer.is_streamed(),
@@ -22,17 +22,17 @@ async fn both_eras_are_served_behind_every_door() {
             );
             let (status, body) = read(door, &answer);
             assert_eq!(status, 200, "{door}: {body}");
-            assert_eq!(last(&body)["result"]["protocolVersion"], LEGACY, "{door}: {body}");
+            assert_eq!(last(&body)["result"]["protocolVersion"], OLD, "{door}: {body}");
 
             let initialized = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
-            let (status, body) = read(door, &api.invoke(&event(door, LEGACY, &initialized)).await);
+            let (status, body) = read(door, &api.invoke(&event(door, OLD, &initialized)).await);
             if door == "invoke" {
                 assert_eq!(body, "null");
             } else {
                 assert_eq!((status, body.as_str()), (202, ""), "{door}");
             }
 
-            for version in [LEGACY, MODERN] {
+            for version in [OLD, MODERN] {
                 let list = message(version, "tools/list", json!({}));
                 let (_, body) = read(door, &api.invoke(&event(door, version, &list)).await);
                 assert!(
@@ -45,7 +45,7 @@ async fn both_eras_are_served_behind_every_door() {
                 assert_eq!(status, 200, "{door}: {body}");
                 let text = &last(&body)["result"]["content"][0]["text"];
                 // a message without HTTP says no version before 2026-07-28
-                let said = if door == "invoke" && version == LEGACY {
+                let said = if door == "invoke" && version == OLD {
                     "2025-03-26"
                 } else {
                     version

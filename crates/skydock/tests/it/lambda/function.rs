@@ -7,9 +7,12 @@ use tokio::task::JoinHandle;
 
 use super::runtime_api::{Answer, RuntimeApi};
 use crate::{
-    peer::{LEGACY, MODERN, config},
+    peer::{MODERN, config},
     workshop::{Events, Workshop},
 };
+
+/// The last revision with a handshake.
+pub(crate) const OLD: &str = "2025-11-25";
 
 /// The doors, by the names that the tests use.
 pub(crate) const DOORS: [&str; 9] = [
@@ -66,8 +69,9 @@ pub(crate) fn call(version: &str, tool: &str, arguments: Value) -> Value {
 
 /// What `initialize` of an old client says.
 pub(crate) fn initialize() -> Value {
-    let params = json!({"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}});
-    message(LEGACY, "initialize", params)
+    let params =
+        json!({"protocolVersion": OLD, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}});
+    message(OLD, "initialize", params)
 }
 
 /// The event of `door` for a message of a client.

@@ -11,7 +11,7 @@ use skydock::LambdaResponse;
 use tokio::sync::Semaphore;
 
 use super::{
-    function::{call, event, function, lambda, last, message, read, start},
+    function::{OLD, call, event, function, initialize, lambda, last, message, read, start},
     runtime_api::{RuntimeApi, Taking, deadline},
 };
 use crate::{peer::MODERN, workshop::wait};
@@ -42,7 +42,7 @@ async fn an_answer_without_a_body_is_whole() {
     let (api, _) = function(LambdaResponse::Streamed).await;
     let notification = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
     for door in ["rest-api", DOOR] {
-        let answer = api.invoke(&event(door, "2025-11-25", &notification)).await;
+        let answer = api.invoke(&event(door, OLD, &notification)).await;
         assert_eq!(read(door, &answer), (202, String::new()), "{door}");
         assert!(answer.complete && answer.pieces.len() == 1, "{answer:?}");
         assert!(
@@ -212,7 +212,7 @@ async fn changes_are_promised_only_where_they_can_be_told() {
         let api = RuntimeApi::start().await;
         tokio::spawn(skydock::Host::new(Newsroom).with(lambda(&api, response)).run());
         for (version, message) in [
-            ("2025-06-18", super::function::initialize()),
+            (OLD, initialize()),
             (MODERN, message(MODERN, "server/discover", json!({}))),
         ] {
             let answer = api.invoke(&event(DOOR, version, &message)).await;
