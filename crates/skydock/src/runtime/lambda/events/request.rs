@@ -88,6 +88,55 @@ impl Told {
     }
 }
 
+/// The shape that API Gateway has given its first events, and load balancers theirs.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Proxied {
+    http_method: String,
+    path: String,
+    #[serde(default)]
+    headers: Option<Pairs>,
+    #[serde(default)]
+    multi_value_headers: Option<Pairs>,
+    #[serde(default)]
+    query_string_parameters: Option<Pairs>,
+    #[serde(default)]
+    multi_value_query_string_parameters: Option<Pairs>,
+    #[serde(default)]
+    body: Option<String>,
+    #[serde(default)]
+    is_base64_encoded: Option<bool>,
+}
+
+impl Proxied {
+    pub(super) const fn has_many_headers(&self) -> bool {
+        self.multi_value_headers.is_some()
+    }
+
+    /// The request; `decoded` when the door has taken the encoding of the query off.
+    pub(super) fn tell(self, source: Source, decoded: bool) -> Told {
+        // where there are both, the single values are the last of the many
+        let pairs = |many: Option<Pairs>, single: Option<Pairs>| {
+            many.filter(|pairs| !pairs.is_empty())
+                .or(single)
+                .unwrap_or_default()
+        };
+        let query = pairs(
+            self.multi_value_query_string_parameters,
+            self.query_string_parameters,
+        );
+        Told {
+            source,
+            method: self.http_method,
+            path: self.path,
+            query: write_query(&query, decoded),
+            headers: read_headers(&pairs(self.multi_value_headers, self.headers)),
+            body: self.body,
+            is_base64: self.is_base64_encoded.unwrap_or_default(),
+        }
+    }
+}
+
 /// What must not stand in a path, whatever a door delivers; a percent sign is one that came.
 const NOT_IN_A_PATH: &AsciiSet = &CONTROLS
     .add(b' ')

@@ -1,16 +1,16 @@
 //! Flags and environment, read once, every fault named at once.
 
+mod lambda;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 
+pub use self::lambda::{Lambda, LambdaResponse};
 use crate::{error::Faults, limits::Limits, telemetry};
 
 /// How long a server that the world can reach listens on when it shuts down.
 const LINGER: Duration = Duration::from_secs(3);
-
-/// More pollers than that are a mistake.
-const MAX_CONCURRENCY: usize = 1_024;
 
 /// The flags that every server program takes. A program adds its own beside them with `#[command(flatten)]`.
 ///
@@ -99,40 +99,6 @@ impl Mode {
             Self::Json => "json",
         }
     }
-}
-
-/// How Lambda runs the program.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Lambda {
-    /// Where the runtime API is: `AWS_LAMBDA_RUNTIME_API`, a host and a port.
-    pub api: String,
-    /// How invocations are answered.
-    pub response: LambdaResponse,
-    /// The number of invocations that are worked on at once; more than one on Lambda Managed Instances.
-    pub concurrency: usize,
-}
-
-impl Lambda {
-    /// A function whose runtime API is at `api`, with buffered responses, one invocation at a time.
-    pub fn new(api: impl Into<String>) -> Self {
-        Self {
-            api: api.into(),
-            response: LambdaResponse::default(),
-            concurrency: 1,
-        }
-    }
-}
-
-/// How invocations of Lambda are answered. It has to be what the function URL (`InvokeMode`) or the API
-/// (`responseTransferMode`) is set up for; an event does not say.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum LambdaResponse {
-    /// In one piece, as any door takes it.
-    #[default]
-    Buffered,
-    /// As a stream, by function URLs and REST APIs; other doors still get one piece.
-    Streamed,
 }
 
 /// Key material that no log shows.
@@ -226,7 +192,7 @@ impl Config {
         if let Some(listen) = faults.take(read_listen(flags)) {
             config.listen = listen;
         }
-        config.lambda = faults.take(read_lambda(flags)).flatten();
+        config.lambda = faults.take(lambda::read(flags)).flatten();
         let in_lambda = flags.listen.is_none() && flags.lambda_runtime_api.is_some();
         config.mode = faults.take(read_mode(flags, in_lambda)).unwrap_or_default();
         if let Some(sessions) = flags.sessions.as_deref().filter(|sessions| *sessions != "memory") {
@@ -270,43 +236,6 @@ fn read_listen(flags: &Flags) -> Result<Option<SocketAddr>, Faults> {
     text.parse()
         .map(Some)
         .map_err(|_error: std::net::AddrParseError| Faults::one("--listen (SKYDOCK_LISTEN)", text, wanted))
-}
-
-fn read_lambda(flags: &Flags) -> Result<Option<Lambda>, Faults> {
-    let mut faults = Faults::default();
-    let response = match flags.lambda_response.as_deref() {
-        None | Some("buffered") => LambdaResponse::Buffered,
-        Some("streamed") => LambdaResponse::Streamed,
-        Some(other) => {
-            faults.add(
-                "--lambda-response (SKYDOCK_LAMBDA_RESPONSE)",
-                other,
-                "write buffered or streamed",
-            );
-            LambdaResponse::default()
-        }
-    };
-    let concurrency = flags.lambda_max_concurrency.as_deref().map_or(Some(1), |text| {
-        text.parse()
-            .ok()
-            .filter(|number| (1..=MAX_CONCURRENCY).contains(number))
-    });
-    if concurrency.is_none() {
-        faults.add(
-            "--lambda-max-concurrency (AWS_LAMBDA_MAX_CONCURRENCY)",
-            flags.lambda_max_concurrency.as_deref().unwrap_or_default(),
-            "write a whole number from 1 to 1024",
-        );
-    }
-    let api = flags.lambda_runtime_api.clone();
-    if !faults.is_empty() {
-        return Err(faults);
-    }
-    Ok(api.zip(concurrency).map(|(api, concurrency)| Lambda {
-        api,
-        response,
-        concurrency,
-    }))
 }
 
 fn read_mode(flags: &Flags, in_lambda: bool) -> Result<Mode, Faults> {
@@ -489,46 +418,6 @@ mod tests {
             assert!(text.contains(named), "{named} is missing in:\n{text}");
         }
         assert_eq!(faults.iter().count(), 7);
-    }
-
-    #[test]
-    fn lambda_is_chosen_by_its_runtime_api_unless_the_program_listens() {
-        let mut flags = Flags {
-            lambda_runtime_api: Some("127.0.0.1:9001".to_owned()),
-            lambda_max_concurrency: Some("16".to_owned()),
-            lambda_response: Some("streamed".to_owned()),
-            ..Flags::default()
-        };
-        let config = Config::read(&flags).unwrap();
-        let mut expected = Lambda::new("127.0.0.1:9001");
-        expected.response = LambdaResponse::Streamed;
-        expected.concurrency = 16;
-        assert_eq!((config.lambda, config.mode), (Some(expected), Mode::Json));
-        flags.mode = Some("stateless".to_owned());
-        assert_eq!(Config::read(&flags).unwrap().mode, Mode::Stateless);
-        flags.mode = Some("stateful".to_owned());
-        assert!(
-            Config::read(&flags)
-                .unwrap_err()
-                .to_string()
-                .contains("json or stateless")
-        );
-        // as behind the Lambda Web Adapter
-        flags.listen = Some("127.0.0.1:8000".to_owned());
-        assert_eq!(Config::read(&flags).unwrap().mode, Mode::Stateful);
-    }
-
-    #[test]
-    fn what_lambda_is_told_wrongly_is_named() {
-        let flags = Flags {
-            lambda_max_concurrency: Some("0".to_owned()),
-            lambda_response: Some("stream".to_owned()),
-            ..Flags::default()
-        };
-        let text = Config::read(&flags).unwrap_err().to_string();
-        for named in ["\"0\"", "\"stream\""] {
-            assert!(text.contains(named), "{named} is missing in:\n{text}");
-        }
     }
 
     #[test]
