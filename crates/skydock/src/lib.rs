@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The words: a [`Host`] runs a handler as a [`Config`] says, which is read from [`Flags`] and the environment.
-//! [`Ask`] asks the user. [`Error`] says why it did not start.
+//! [`Ask`] asks the user. [`Invocation`] is what AWS Lambda says of one. [`Error`] says why it did not start.
 
 pub mod ask;
 mod config;
