@@ -61,10 +61,11 @@ pub(super) fn is_lattice(host: &str) -> bool {
         .is_some_and(|(name, _region)| name.ends_with(".vpc-lattice-svcs"))
 }
 
-/// The domain of a function URL: `ID.lambda-url.REGION.on.aws`.
+/// The domain of a function URL: `ID.lambda-url.REGION.on.aws`. What has no dot is none of an HTTP API either: that is
+/// how `cargo lambda watch` serves function URLs.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html>
 pub(super) fn is_function_url(domain: &str) -> bool {
-    domain.contains(".lambda-url.")
+    domain.contains(".lambda-url.") || !domain.contains('.')
 }
 
 fn without_port(host: &str) -> &str {

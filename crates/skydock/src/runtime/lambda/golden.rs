@@ -1,5 +1,5 @@
 //! Events in, requests out; responses in, Lambda's JSON and bytes out: against files, one for each door. The events are
-//! those of AWS's documentation, called at a path of MCP.
+//! those of AWS's documentation, called at a path of MCP, and one of `cargo lambda watch`.
 
 use std::{fmt::Write as _, path::PathBuf};
 
@@ -68,6 +68,7 @@ fn each_event_is_the_request_that_it_was() {
         "http-api-1.0",
         "http-api",
         "function-url",
+        "cargo-lambda",
         "alb",
         "alb-multi",
         "alb-health-check",

@@ -59,10 +59,11 @@ impl Invocation {
         })
     }
 
-    /// The deadline by the clock that timers run on.
+    /// The deadline by the clock that timers run on. One that is past already means nothing: emulators write the time
+    /// limit there.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let left = self.deadline?.duration_since(SystemTime::now());
-        Instant::now().checked_add(left.unwrap_or_default())
+        let left = self.deadline?.duration_since(SystemTime::now()).ok()?;
+        Instant::now().checked_add(left)
     }
 
     /// A value of the client context's `custom` map; some SDKs write it with a capital.
@@ -135,6 +136,11 @@ mod tests {
             ("lambda-runtime-client-context", "{"),
             ("lambda-runtime-cognito-identity", ""),
         ];
+        let past = [
+            ("lambda-runtime-aws-request-id", "1"),
+            ("lambda-runtime-deadline-ms", "600000"),
+        ];
+        assert_eq!(Invocation::read(&headers(&past)).unwrap().deadline(), None);
         let invocation = Invocation::read(&headers(&odd)).unwrap();
         assert_eq!(
             (

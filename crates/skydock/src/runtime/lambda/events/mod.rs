@@ -102,8 +102,10 @@ pub(super) fn read(invocation: &Invocation, event: &Bytes) -> Result<Option<Arri
     if matches!(trimmed, b"" | b"null" | b"\"ping\"") {
         return Ok(None);
     }
-    let keys: Keys<'_> = serde_json::from_slice(event)
+    let mut keys: Keys<'_> = serde_json::from_slice(event)
         .map_err(|_other| Unknown("an event that is no JSON object".to_owned()))?;
+    // some emulators write all keys of all doors
+    keys.retain(|_key, value| value.get() != "null");
     if keys.contains_key("jsonrpc") {
         return Ok(Some(invoke::read(event)));
     }

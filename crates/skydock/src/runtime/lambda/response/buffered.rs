@@ -80,7 +80,8 @@ pub(in super::super) fn write(
         Source::RestApi | Source::HttpApiV1 => shape.multi_value_headers = Some(many(headers)),
         Source::HttpApi | Source::FunctionUrl => {
             shape.headers = Some(joined(headers));
-            shape.cookies = Some(cookies(headers)).filter(|cookies| !cookies.is_empty());
+            // an empty list too: `cargo lambda watch` insists on it
+            shape.cookies = Some(cookies(headers));
         }
         Source::LoadBalancer { multi } => {
             let reason = status.canonical_reason().unwrap_or_default();

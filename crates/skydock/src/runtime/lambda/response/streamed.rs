@@ -29,7 +29,6 @@ use crate::{
 struct Prelude<'a> {
     status_code: u16,
     headers: BTreeMap<&'a str, String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     cookies: Vec<&'a str>,
 }
 
