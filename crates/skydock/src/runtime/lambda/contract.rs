@@ -32,7 +32,7 @@ pub(super) mod header {
 /// <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html>.
 pub(super) const INTEGRATION: &str = "application/vnd.awslambda.http-integration-response";
 /// What ends that beginning; same page, and the response transfer modes of API Gateway.
-pub(super) const DELIMITER: [u8; 8] = [0; 8];
+pub(super) static DELIMITER: [u8; 8] = [0; 8];
 
 /// The largest response of an invocation that is not streamed. Documented as 6 MB; this is the number that Lambda's own
 /// error names (known). <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>

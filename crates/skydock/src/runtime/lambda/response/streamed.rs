@@ -11,7 +11,6 @@ use std::{
 };
 
 use axum::body::{Body, Bytes, HttpBody};
-use bytes::{BufMut, BytesMut};
 use http::{Response, response};
 use http_body::Frame;
 use serde::Serialize;
@@ -34,8 +33,12 @@ struct Prelude<'a> {
 
 /// The body of a streamed response. It ends by itself at the deadline; an error or a panic within it ends it too, and
 /// is told in trailers, after what was sent already.
+///
+/// Prelude, delimiter and what comes next are chunks of their own, as `cargo lambda watch` wants them; those that are
+/// ready leave in one write all the same.
 pub(in super::super) struct Streamed {
-    prelude: Option<Bytes>,
+    /// What has to be sent before the body, last first.
+    opening: Vec<Bytes>,
     body: Option<Body>,
     report: Option<Report>,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -52,7 +55,7 @@ impl Streamed {
     ) -> Result<Self, serde_json::Error> {
         let (parts, body) = response.into_parts();
         Ok(Self {
-            prelude: Some(write(&parts)?),
+            opening: vec![Bytes::from_static(&contract::DELIMITER), write(&parts)?],
             body: Some(body),
             report: None,
             deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline))),
@@ -104,41 +107,30 @@ impl HttpBody for Streamed {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        // at once, however long the first word takes: the client should know that it is served
+        if let Some(piece) = self.opening.pop() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
         if self.is_late(context) {
             tracing::info!("a stream was ended because the function's time is over");
             self.body = None;
         }
-        let data = match self.poll_body(context) {
-            Poll::Pending => match self.prelude.take() {
-                // the client should know that it is served, however long the first word takes
-                Some(prelude) => return Poll::Ready(Some(Ok(Frame::data(prelude)))),
-                None => return Poll::Pending,
-            },
-            Poll::Ready(data) => data,
-        };
-        let frame = match (self.prelude.take(), data) {
-            // one write for both, so that neither waits for the other
-            (Some(prelude), Some(data)) => [prelude, data].concat().into(),
-            (Some(only), None) | (None, Some(only)) => only,
-            (None, None) => {
-                let report = self.report.take();
-                return Poll::Ready(report.map(|report| Ok(Frame::trailers(report.to_trailers()))));
+        self.poll_body(context).map(|data| match data {
+            Some(data) => Some(Ok(Frame::data(data))),
+            None => {
+                let report = self.report.take()?;
+                Some(Ok(Frame::trailers(report.to_trailers())))
             }
-        };
-        Poll::Ready(Some(Ok(Frame::data(frame))))
+        })
     }
 }
 
-/// Status and headers, and the end of them.
+/// Status and headers.
 fn write(parts: &response::Parts) -> Result<Bytes, serde_json::Error> {
     let prelude = Prelude {
         status_code: parts.status.as_u16(),
         headers: joined(&parts.headers),
         cookies: cookies(&parts.headers),
     };
-    let mut written = BytesMut::new().writer();
-    serde_json::to_writer(&mut written, &prelude)?;
-    let mut written = written.into_inner();
-    written.extend_from_slice(&contract::DELIMITER);
-    Ok(written.freeze())
+    serde_json::to_vec(&prelude).map(Bytes::from)
 }
