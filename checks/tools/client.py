@@ -3,7 +3,8 @@
     client.py MODE http URL TOOL ARGUMENTS
     client.py MODE stdio TOOL ARGUMENTS COMMAND [ARGUMENT...]
 
-MODE is `legacy` (initialize), `auto` (discover, falls back) or a revision without a handshake.
+MODE is `legacy` (initialize), `auto` (discover, falls back) or a revision without a handshake. A question to the user
+is answered with yes to all that it asks, and stands under `asked`.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import json
 import sys
 
 from mcp import Client, StdioServerParameters
+from mcp.types import ElicitResult
 
 
 async def main(mode: str, kind: str, *rest: str) -> None:
@@ -19,7 +21,14 @@ async def main(mode: str, kind: str, *rest: str) -> None:
     else:
         tool, arguments, command, *flags = rest
         server = StdioServerParameters(command=command, args=flags)
-    async with Client(server, mode=mode) as client:
+    asked = []
+
+    async def agree(context, params):
+        asked.append(params.message)
+        questions = params.requested_schema["properties"]
+        return ElicitResult(action="accept", content={name: True for name in questions})
+
+    async with Client(server, mode=mode, elicitation_callback=agree) as client:
         names, cursor = [], None
         while True:
             page = await client.list_tools(cursor=cursor)
@@ -35,6 +44,7 @@ async def main(mode: str, kind: str, *rest: str) -> None:
                     "tools": names,
                     "isError": bool(result.is_error),
                     "structured": result.structured_content,
+                    "asked": asked,
                 }
             )
         )

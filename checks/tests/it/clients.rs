@@ -9,14 +9,17 @@ use checks::{
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-const TOOLS: [&str; 5] = [
+const TOOLS: [&str; 8] = [
     "get-function",
     "get-runtime-info",
     "invoke-function",
     "list-functions",
+    "plan-runtime-upgrades",
+    "recover-updates",
+    "report-deprecated-functions",
     "update-function-runtime",
 ];
-const ACCOUNT: [&str; 2] = ["--account", "embedded"];
+const ACCOUNT: [&str; 6] = ["--account", "embedded", "--allow", "invoke", "--allow", "write"];
 const MODES: [&str; 3] = ["stateful", "stateless", "json"];
 
 #[tokio::test]
@@ -39,7 +42,7 @@ async fn mcp_inspector_uses_lambda_ops_over_http() {
 #[tokio::test]
 async fn mcp_inspector_uses_lambda_ops_over_stdio() {
     let server = lambda_ops();
-    let target = [server.to_str().unwrap(), ACCOUNT[0], ACCOUNT[1]];
+    let target: Vec<&str> = [server.to_str().unwrap()].into_iter().chain(ACCOUNT).collect();
     let listed = inspector(&target, &["--method", "tools/list"]).await;
     assert_eq!(names(&listed), TOOLS);
     let called = inspector(
@@ -87,18 +90,86 @@ async fn the_python_sdk_uses_lambda_ops_over_stdio() {
         ("auto", "2026-07-28"),
         ("2026-07-28", "2026-07-28"),
     ] {
-        let said = python(&[
-            way,
-            "stdio",
-            "list-functions",
-            "{}",
-            server,
-            ACCOUNT[0],
-            ACCOUNT[1],
-        ])
-        .await;
+        let call = [way, "stdio", "list-functions", "{}", server];
+        let said = python(&[&call[..], &ACCOUNT].concat()).await;
         is_good(&said, version, "stdio");
     }
+}
+
+/// Its command line can ask nobody, so the plan and its token go over the user's screen.
+#[tokio::test]
+async fn mcp_inspector_moves_a_function_with_the_token_of_its_plan() {
+    for mode in MODES {
+        let server = serve(mode).await;
+        let url = server.mcp();
+        let target = [url.as_str(), "--transport", "http"];
+        // what follows `--tool-arg` is taken for an argument up to the next flag
+        let call = ["--method", "tools/call", "--tool-arg"];
+        let tool = ["--tool-name", "update-function-runtime"];
+        let wanted = [
+            "functionName=orders-api",
+            "runtime=nodejs24.x",
+            "testEvent=\"{}\"",
+        ];
+        let planned = inspector(&target, &[&call[..], &wanted, &["dryRun=true"], &tool].concat()).await;
+        let planned = &planned["structuredContent"];
+        assert_eq!(planned["outcome"], "planned", "{mode}: {planned}");
+        let token = format!("planToken={}", planned["planToken"].as_str().unwrap());
+        let moved = inspector(&target, &[&call[..], &wanted, &[&token], &tool].concat()).await;
+        assert_eq!(
+            moved["structuredContent"]["outcome"], "updated",
+            "{mode}: {moved}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_python_sdk_moves_a_function_when_its_user_agrees() {
+    let server = lambda_ops();
+    let server = server.to_str().unwrap();
+    let arguments =
+        json!({"functionName": "orders-api", "runtime": "nodejs24.x", "testEvent": "{}"}).to_string();
+    for way in ["legacy", "2026-07-28"] {
+        let call = [way, "stdio", "update-function-runtime", &arguments, server];
+        agreed(&python(&[&call[..], &ACCOUNT].concat()).await, "updated", way);
+        let served = serve("stateful").await;
+        let url = served.mcp();
+        let said = python(&[way, "http", &url, "update-function-runtime", &arguments]).await;
+        agreed(&said, "updated", way);
+    }
+}
+
+/// One that does not survive is put back, and a batch stops there.
+#[tokio::test]
+async fn the_python_sdk_sees_what_was_put_back() {
+    let served = serve("stateful").await;
+    let url = served.mcp();
+    let names = ["orders-api", "thumbnail-maker", "catalog-api"];
+    let events: Value = names
+        .iter()
+        .map(|name| ((*name).to_owned(), json!("{}")))
+        .collect();
+    let arguments =
+        json!({"functions": names, "to": "nodejs24.x", "testEvents": events, "apply": true}).to_string();
+    let said = python(&["2026-07-28", "http", &url, "plan-runtime-upgrades", &arguments]).await;
+    agreed(&said, "stopped", "batch");
+    let outcomes: Vec<_> = said["structured"]["functions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["outcome"].as_str())
+        .collect();
+    assert_eq!(outcomes, [Some("updated"), Some("rolled-back"), None]);
+}
+
+fn agreed(said: &Value, outcome: &str, what: &str) {
+    assert_eq!(said["structured"]["outcome"], outcome, "{what}: {said}");
+    let asked = said["asked"].as_array().unwrap();
+    assert_eq!(asked.len(), 1, "{what}: {said}");
+    assert!(
+        asked[0].as_str().unwrap().contains("nodejs20.x to nodejs24.x"),
+        "{what}: {said}"
+    );
 }
 
 fn lambda_ops() -> PathBuf {
@@ -106,9 +177,8 @@ fn lambda_ops() -> PathBuf {
 }
 
 async fn serve(mode: &str) -> Program {
-    Program::serve(&lambda_ops(), &["--mode", mode, ACCOUNT[0], ACCOUNT[1]])
-        .await
-        .unwrap()
+    let flags = [&["--mode", mode][..], &ACCOUNT].concat();
+    Program::serve(&lambda_ops(), &flags).await.unwrap()
 }
 
 /// What MCP Inspector's command line prints for one request.

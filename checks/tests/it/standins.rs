@@ -8,14 +8,21 @@ use std::{
 };
 
 use checks::{program::Program, tools};
+use serde_json::Value;
 use tokio::process::Command;
 
 const CONTRACT: &str = "contract::contract_against_a_stand_in";
 
 #[tokio::test]
 async fn lambda_ops_keeps_its_contract_against_ministack() {
+    let aws = start_ministack("ministack").await;
+    keeps_its_contract(aws, "ministack").await;
+}
+
+/// ministack with a home of its own.
+async fn start_ministack(home: &str) -> Program {
     let program = tools::python("ministack").unwrap();
-    let home = tools::workspace().join("target/tools/ministack");
+    let home = tools::workspace().join("target/tools").join(home);
     let start = |addr: SocketAddr| {
         let mut command = standin(&program, &home);
         command
@@ -26,8 +33,45 @@ async fn lambda_ops_keeps_its_contract_against_ministack() {
             .env("SFTP_ENABLED", "0");
         command
     };
-    let aws = Program::start(start, "/_ministack/health").await.unwrap();
-    keeps_its_contract(aws, "ministack").await;
+    Program::start(start, "/_ministack/health").await.unwrap()
+}
+
+/// Between the server and ministack every third call is throttled, reads are reset, and the answer to an update is
+/// cut off in the middle, so that nobody can know from it whether the update took effect.
+#[tokio::test]
+async fn lambda_ops_keeps_its_contract_through_throttling_and_resets() {
+    let ministack = start_ministack("ministack-faults").await;
+    let proxy = tools::python("microburst").unwrap();
+    let faults = tools::workspace().join("checks/tools/microburst.json");
+    let start = |addr: SocketAddr| {
+        let mut command = Command::new(&proxy);
+        command
+            .args(["--upstream", &ministack.url(""), "--host", &addr.ip().to_string()])
+            .args(["--port", &addr.port().to_string(), "--config"])
+            .arg(&faults);
+        command
+    };
+    let faulty = Program::start(start, "/_microburst/health").await.unwrap();
+    let ran = contract_at(&faulty.url(""), "ministack").await;
+    let stats = reqwest::get(faulty.url("/_microburst/stats")).await.unwrap();
+    let stats: Value = serde_json::from_str(&stats.text().await.unwrap()).unwrap();
+    faulty.stop().await.unwrap();
+    ministack.stop().await.unwrap();
+    passed(&ran);
+    let fired: Vec<u64> = stats["by_rule"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rule| rule["fired"].as_u64().unwrap())
+        .collect();
+    eprintln!(
+        "{} of {} calls met a fault, by rule {fired:?}",
+        stats["requests"]["faulted"], stats["requests"]["total"]
+    );
+    assert!(
+        fired.len() == 3 && fired.iter().all(|fired| *fired > 0),
+        "{stats}"
+    );
 }
 
 #[tokio::test]
@@ -52,18 +96,27 @@ fn standin(program: &Path, home: &Path) -> Command {
 }
 
 async fn keeps_its_contract(aws: Program, kind: &str) {
-    let ran = Command::new(contract())
+    let ran = contract_at(&aws.url(""), kind).await;
+    // It ends before anything is asserted, so that the functions that it runs end with it.
+    aws.stop().await.unwrap();
+    passed(&ran);
+}
+
+/// Runs the contract against a stand-in of this kind.
+async fn contract_at(url: &str, kind: &str) -> Output {
+    Command::new(contract())
         .args([CONTRACT, "--exact", "--nocapture"])
         .current_dir(tools::workspace().join("servers/lambda-ops"))
-        .env("LAMBDA_OPS_STAND_IN", aws.url(""))
+        .env("LAMBDA_OPS_STAND_IN", url)
         .env("LAMBDA_OPS_STAND_IN_KIND", kind)
         .kill_on_drop(true)
         .output()
         .await
-        .unwrap();
-    // It ends before anything is asserted, so that the functions that it runs end with it.
-    aws.stop().await.unwrap();
-    let said = text(&ran);
+        .unwrap()
+}
+
+fn passed(ran: &Output) {
+    let said = text(ran);
     assert!(ran.status.success(), "{said}");
     assert!(said.contains("1 passed"), "the contract did run: {said}");
     eprintln!("{said}");

@@ -31,4 +31,5 @@ pub use self::{
     limits::Limits,
     program::{serve, serve_with},
     runtime::lambda::Invocation,
+    telemetry::reference,
 };

@@ -23,5 +23,5 @@ impl AsRef<skydock::Flags> for Args {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    skydock::serve_with(async |args: &Args| LambdaOps::open(&args.account).await).await
+    skydock::serve_with(async |args: &Args| LambdaOps::open(&args.account, &args.host).await).await
 }

@@ -7,14 +7,15 @@ use std::{
     io::{ErrorKind, Write},
     net::SocketAddr,
     process::ExitCode,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use anyhow::{Context, Result};
 use futures::future::BoxFuture;
-use lambda_ops::LambdaOps;
+use lambda_ops::{LambdaOps, allow::Allow};
 use reqwest::Url;
 use rmcp::model::{ElicitRequestParams, ElicitResult, ElicitationAction, ProgressNotificationParam};
+use serde_json::json;
 use skydock::{Host, Listening};
 use tokio::{
     net::TcpListener,
@@ -55,7 +56,8 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let listener = bind(args.listen).await?;
-    let mut server = Host::new(LambdaOps::embedded(args.seed)).listen(listener)?;
+    let handler = LambdaOps::embedded(args.seed).with_allow(Allow::everything());
+    let mut server = Host::new(handler).listen(listener)?;
     let show = async {
         tell(&server.url()).await?;
         if args.once {
@@ -111,7 +113,11 @@ async fn tell(url: &str) -> Result<()> {
     let browser = Loopback::bind(|_| {})
         .await
         .context("cannot listen on loopback")?;
-    let user = Arc::new(Narrator(Arc::clone(&progress)));
+    let narrator = Arc::new(Narrator {
+        progress: Arc::clone(&progress),
+        asked: Mutex::default(),
+    });
+    let user = Arc::<Narrator>::clone(&narrator);
     let client = Client::connect(&Target::parse(url)?, &Setup::default(), user, Arc::new(browser)).await?;
     progress.clear();
     if let Some(server) = client.server() {
@@ -130,6 +136,7 @@ async fn tell(url: &str) -> Result<()> {
         &Questions {
             client: &client,
             progress,
+            narrator,
         },
     )
     .await;
@@ -157,19 +164,36 @@ fn write_farewell(server: &Listening) -> Result<()> {
     Ok(())
 }
 
-/// Passes the server's progress on; nobody is asked anything in the demo.
-struct Narrator(Arc<Progress>);
+/// Passes the server's progress on, and agrees to every plan, as it is an account where nothing can break.
+struct Narrator {
+    progress: Arc<Progress>,
+    /// What was asked last.
+    asked: Mutex<Option<String>>,
+}
+
+impl Narrator {
+    /// What was asked since this was asked for.
+    fn asked(&self) -> Option<String> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
 
 impl User for Narrator {
-    fn answer<'a>(&'a self, _: &'a ElicitRequestParams) -> BoxFuture<'a, ElicitResult> {
-        Box::pin(async { ElicitResult::new(ElicitationAction::Decline) })
+    fn answer<'a>(&'a self, question: &'a ElicitRequestParams) -> BoxFuture<'a, ElicitResult> {
+        let mut answer = ElicitResult::new(ElicitationAction::Decline);
+        if let ElicitRequestParams::FormElicitationParams { message, .. } = question {
+            *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(message.clone());
+            answer = ElicitResult::new(ElicitationAction::Accept);
+            answer.content = Some(json!({ "change": true }));
+        }
+        Box::pin(async { answer })
     }
 
     fn progress(&self, progress: &ProgressNotificationParam) {
         // one line; the whole text comes with the answer
         let text = progress.message.as_deref().unwrap_or_default();
         if let Some(line) = screen::wrap(text, 72).into_iter().next() {
-            self.0.say(&line);
+            self.progress.say(&line);
         }
     }
 }

@@ -7,6 +7,7 @@ use rmcp::model::CallToolRequestParams;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
+use super::Narrator;
 use crate::{client::Client, progress::Progress};
 
 /// Functions to a page: few, so that the account needs several, as a real one does.
@@ -67,6 +68,19 @@ pub(super) struct Upgrade {
     pub(super) to: String,
     pub(super) outcome: Outcome,
     pub(super) steps: Vec<Step>,
+    /// What to change in the template that owns the function.
+    pub(super) patch: Option<Patch>,
+    /// The plan that the user was asked about.
+    #[serde(skip)]
+    pub(super) question: Option<String>,
+}
+
+/// A change of a template.
+#[derive(Debug, Deserialize)]
+pub(super) struct Patch {
+    pub(super) file: String,
+    pub(super) diff: String,
+    pub(super) deploy: String,
 }
 
 /// How it ended.
@@ -77,6 +91,11 @@ pub(super) enum Outcome {
     RolledBack,
     RollbackFailed,
     Unchanged,
+    Planned,
+    Declined,
+    OwnedByTemplate,
+    LeftToUser,
+    Open,
 }
 
 /// One step of it.
@@ -85,6 +104,8 @@ pub(super) struct Step {
     pub(super) step: String,
     pub(super) status: String,
     pub(super) detail: String,
+    /// What the function answered to its test.
+    pub(super) output: Option<String>,
 }
 
 /// The functions on each runtime of a language, oldest runtime first.
@@ -94,6 +115,7 @@ pub(super) type Groups = BTreeMap<(u32, String), Vec<Function>>;
 pub(super) struct Questions<'a> {
     pub(super) client: &'a Client,
     pub(super) progress: Arc<Progress>,
+    pub(super) narrator: Arc<Narrator>,
 }
 
 impl Questions<'_> {
@@ -138,7 +160,9 @@ impl Questions<'_> {
             "asking update-function-runtime to move {function} to {to}"
         ));
         let arguments = json!({"functionName": function, "runtime": to, "testEvent": event});
-        self.ask("update-function-runtime", arguments).await
+        let mut upgrade: Upgrade = self.ask("update-function-runtime", arguments).await?;
+        upgrade.question = self.narrator.asked();
+        Ok(upgrade)
     }
 
     async fn ask<T: DeserializeOwned>(&self, tool: &'static str, arguments: Value) -> Result<T> {

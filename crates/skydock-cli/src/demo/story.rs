@@ -15,8 +15,10 @@ const QUESTION: &str =
 const EVENT: &str = r#"{"source":"skydock-demo"}"#;
 /// A function of the embedded account that is known not to survive on Node.js 24, with every seed.
 const FRAGILE: &str = "thumbnail-maker";
+/// How much is shown of what a function answered to its test.
+const OUTPUT_LINES: usize = 4;
 /// How many upgrades to try at most to see both ends.
-const TRIES: usize = 6;
+const TRIES: usize = 20;
 
 /// Tells the story.
 ///
@@ -33,7 +35,7 @@ pub(super) async fn tell(out: &mut impl Write, questions: &Questions<'_>) -> Res
     write_answer(out, &runtimes, &groups)?;
     let candidates = candidates(&runtimes.runtimes, &groups);
     let has_fragile = candidates.iter().any(|(function, _)| function.name == FRAGILE);
-    let (mut updated, mut put_back) = (false, false);
+    let (mut updated, mut put_back, mut owned) = (false, false, false);
     for (function, to) in candidates {
         if updated && put_back {
             break;
@@ -44,6 +46,13 @@ pub(super) async fn tell(out: &mut impl Write, questions: &Questions<'_>) -> Res
         }
         let upgrade = questions.upgrade(&function.name, &to, EVENT).await?;
         questions.progress.clear();
+        if upgrade.outcome == Outcome::OwnedByTemplate {
+            // half of the account is like that; one is enough to show
+            if !std::mem::replace(&mut owned, true) {
+                write_owned(out, &upgrade)?;
+            }
+            continue;
+        }
         write_upgrade(out, &upgrade)?;
         updated |= upgrade.outcome == Outcome::Updated;
         put_back |= upgrade.outcome == Outcome::RolledBack;
@@ -136,25 +145,24 @@ fn write_upgrade(out: &mut impl Write, upgrade: &Upgrade) -> io::Result<()> {
         to,
         outcome,
         steps,
+        question,
+        patch: _,
     } = upgrade;
     writeln!(out, "\n{STRONG}Upgrade {function_name}: {from} → {to}{STRONG:#}")?;
-    let room = usize::from(screen::width()).saturating_sub(20);
-    for Step { step, status, detail } in steps {
-        let colour = match status.as_str() {
-            "done" => GOOD,
-            "failed" => BAD,
-            _ => FAINT,
-        };
-        let mut lines = screen::wrap(detail, room).into_iter();
+    let width = usize::from(screen::width());
+    if let Some(question) = question {
         writeln!(
             out,
-            "  {step:<9}{colour}{status:<8}{colour:#} {}",
-            lines.next().unwrap_or_default()
+            "  {FAINT}the server asks, and the demo answers yes:{FAINT:#}"
         )?;
-        for line in lines {
-            writeln!(out, "{:20}{line}", "")?;
+        for line in question
+            .lines()
+            .flat_map(|line| screen::wrap(line, width.saturating_sub(4)))
+        {
+            writeln!(out, "    {FAINT}{line}{FAINT:#}")?;
         }
     }
+    write_steps(out, steps)?;
     let reason = steps
         .iter()
         .find(|step| step.status == "failed")
@@ -174,8 +182,83 @@ fn write_upgrade(out: &mut impl Write, upgrade: &Upgrade) -> io::Result<()> {
                 "  {BAD}rollback failed{BAD:#}: somebody has to look at {function_name}"
             )
         }
-        Outcome::Unchanged => writeln!(out, "  unchanged: {function_name} stays on {from}"),
+        Outcome::Unchanged | Outcome::Planned | Outcome::Declined | Outcome::OwnedByTemplate => {
+            writeln!(out, "  unchanged: {function_name} stays on {from}")
+        }
+        Outcome::LeftToUser | Outcome::Open => {
+            writeln!(
+                out,
+                "  {BAD}not finished{BAD:#}: somebody has to look at {function_name}"
+            )
+        }
     }
+}
+
+fn write_steps(out: &mut impl Write, steps: &[Step]) -> io::Result<()> {
+    let room = usize::from(screen::width()).saturating_sub(20);
+    for Step {
+        step,
+        status,
+        detail,
+        output,
+    } in steps
+    {
+        let colour = match status.as_str() {
+            "done" => GOOD,
+            "failed" => BAD,
+            _ => FAINT,
+        };
+        let mut lines = screen::wrap(detail, room).into_iter();
+        writeln!(
+            out,
+            "  {step:<9}{colour}{status:<8}{colour:#} {}",
+            lines.next().unwrap_or_default()
+        )?;
+        for line in lines {
+            writeln!(out, "{:20}{line}", "")?;
+        }
+        if status == "failed"
+            && let Some(output) = output
+        {
+            for line in screen::wrap(output, room).into_iter().take(OUTPUT_LINES) {
+                writeln!(out, "{:20}{FAINT}{line}{FAINT:#}", "")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A function that is not touched, because its template is what to change.
+fn write_owned(out: &mut impl Write, upgrade: &Upgrade) -> io::Result<()> {
+    let Upgrade {
+        function_name,
+        from,
+        to,
+        patch,
+        ..
+    } = upgrade;
+    writeln!(out, "\n{STRONG}Upgrade {function_name}: {from} → {to}{STRONG:#}")?;
+    writeln!(
+        out,
+        "  not touched: a template owns it, and that is what to change"
+    )?;
+    let Some(patch) = patch else { return Ok(()) };
+    let room = usize::from(screen::width()).saturating_sub(4);
+    for line in screen::wrap(&patch.file, room) {
+        writeln!(out, "  {FAINT}{line}{FAINT:#}")?;
+    }
+    for line in patch.diff.lines() {
+        let colour = match line.chars().next() {
+            Some('+') => GOOD,
+            Some('-') => BAD,
+            _ => FAINT,
+        };
+        writeln!(out, "    {colour}{line}{colour:#}")?;
+    }
+    for line in screen::wrap(&format!("then: {}", patch.deploy), room) {
+        writeln!(out, "  {FAINT}{line}{FAINT:#}")?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

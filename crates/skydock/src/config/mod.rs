@@ -77,6 +77,16 @@ pub struct Flags {
     pub log: Option<String>,
 }
 
+impl Flags {
+    /// The key that `--state-key` names, for a server that signs something itself; `None` without the flag.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is too short; [`Config::read`] names that fault as well.
+    pub fn key(&self) -> Result<Option<Key>, Faults> {
+        read_key(self)
+    }
+}
+
 /// How the HTTP side speaks MCP. Clients of 2026-07-28 have no sessions and are served in every mode.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
@@ -115,7 +125,9 @@ impl Key {
         Self(rand::random::<[u8; Self::MIN_BYTES]>().to_vec())
     }
 
-    pub(crate) fn expose(&self) -> &[u8] {
+    /// The bytes, for what signs with them. They belong in no log and no message.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
         &self.0
     }
 }

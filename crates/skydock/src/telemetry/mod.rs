@@ -34,6 +34,10 @@ pub(crate) fn start(filter: EnvFilter) {
 }
 
 /// An id that stands in a public error text and in the log, so that an operator finds the cause of what a caller saw.
-pub(crate) fn reference() -> String {
+///
+/// Eight hexadecimal digits. A handler that tells a caller of a fault of its own uses it as the host does: the text names
+/// it, and the log has it in the field `reference`.
+#[must_use]
+pub fn reference() -> String {
     format!("{:08x}", rand::random::<u32>())
 }

@@ -95,6 +95,12 @@ pub enum Error {
         #[source]
         cause: Box<Cause>,
     },
+    /// AWS stopped a loop of functions and services that call each other, before this run of the function's code.
+    #[error(
+        "AWS found the function in a recursive loop with other AWS resources and stopped this run before its code; do \
+         not repeat it: its owner has to break the loop"
+    )]
+    Recursive(#[source] Box<Cause>),
     /// An answer we do not know. Whether the call took effect is not known.
     #[error("AWS answered {operation} with {code}")]
     Unexpected {
@@ -197,9 +203,11 @@ impl Call<'_> {
                 name: self.name.to_owned(),
                 region: self.region.to_owned(),
             },
-            "TooManyRequestsException" | "ThrottlingException" | "Throttling" | "EC2ThrottledException" => {
-                Error::Throttled { operation }
-            }
+            "TooManyRequestsException"
+            | "ThrottlingException"
+            | "ThrottledException"
+            | "Throttling"
+            | "EC2ThrottledException" => Error::Throttled { operation },
             "ResourceConflictException" | "ResourceNotReadyException" => {
                 Error::Conflict { operation, message }
             }
@@ -207,6 +215,7 @@ impl Call<'_> {
                 name: self.name.to_owned(),
             },
             "InvalidParameterValueException"
+            | "InvalidParameterException"
             | "ValidationException"
             | "InvalidRequestContentException"
             | "RequestTooLargeException"
@@ -220,6 +229,7 @@ impl Call<'_> {
             | "ExpiredToken"
             | "ExpiredTokenException"
             | "MissingAuthenticationTokenException" => Error::Credentials(cause),
+            "RecursiveInvocationException" => Error::Recursive(cause),
             code if BEFORE_THE_CODE.contains(&code) => Error::NotStarted {
                 code: code.to_owned(),
                 cause,

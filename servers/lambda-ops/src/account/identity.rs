@@ -1,9 +1,13 @@
 //! Who this server is to AWS: every result of a change names it.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::{Account, Error, error::Call};
 
 /// The identity that calls are made with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
 #[non_exhaustive]
 pub struct Identity {
     /// The account's number.
@@ -12,6 +16,17 @@ pub struct Identity {
     pub arn: String,
     /// The region that calls are sent to.
     pub region: String,
+}
+
+impl Identity {
+    /// The ARN of the function of this name in this account and region.
+    #[must_use]
+    pub fn function_arn(&self, name: &str) -> String {
+        let Self { account, region, arn } = self;
+        // aws, aws-cn or aws-us-gov
+        let partition = arn.split(':').nth(1).unwrap_or("aws");
+        format!("arn:{partition}:lambda:{region}:{account}:function:{name}")
+    }
 }
 
 impl Account {

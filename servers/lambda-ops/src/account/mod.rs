@@ -8,6 +8,7 @@ mod invocation;
 mod layers;
 mod name;
 mod once;
+mod overview;
 mod reading;
 mod surroundings;
 mod tags;
@@ -19,6 +20,8 @@ use aws_config::{BehaviorVersion, Region, SdkConfig, profile::load, timeout::Tim
 use aws_sdk_lambda::{Client, config::ProvideCredentials};
 use aws_types::os_shim_internal::{Env, Fs};
 use tokio::sync::OnceCell;
+
+use self::overview::Overviews;
 
 pub(crate) use self::cause::chain;
 pub use self::{
@@ -47,6 +50,7 @@ pub struct Account {
     config: SdkConfig,
     region: String,
     identity: Arc<OnceCell<Identity>>,
+    overviews: Arc<Overviews>,
 }
 
 /// Why the account could not be reached when the server started.
@@ -155,13 +159,20 @@ impl Account {
             config,
             region,
             identity: Arc::default(),
+            overviews: Arc::default(),
         }
     }
 
     /// The same account in another region, with the same credentials.
     #[must_use]
-    pub fn in_region(&self, region: impl Into<String>) -> Self {
-        Self::new(self.config.clone(), region)
+    pub fn in_region(&self, region: &str) -> Self {
+        if region == self.region {
+            return self.clone();
+        }
+        Self {
+            overviews: Arc::clone(&self.overviews),
+            ..Self::new(self.config.clone(), region)
+        }
     }
 
     /// The region, such as `eu-central-1`.

@@ -23,6 +23,14 @@ pub struct Listed {
     pub last_modified: String,
 }
 
+impl Listed {
+    /// The number of the account it is in, as its ARN says.
+    #[must_use]
+    pub fn account(&self) -> Option<&str> {
+        self.arn.split(':').nth(4)
+    }
+}
+
 /// One answer of `ListFunctions`.
 #[derive(Debug, Clone)]
 #[non_exhaustive]

@@ -32,12 +32,8 @@ impl Account {
         Ok(answer.tags.unwrap_or_default().into_iter().collect())
     }
 
-    /// The tags of all functions that have any, by ARN: a hundred functions a call (`tag:GetResources`). AWS keeps this
-    /// overview a little behind; for a decision ask [`Account::tags`].
-    ///
-    /// # Errors
-    /// What AWS refuses.
-    pub async fn tagged(&self) -> Result<BTreeMap<String, Tags>, Error> {
+    /// All tags, page by page.
+    pub(super) async fn read_tagged(&self) -> Result<BTreeMap<String, Tags>, Error> {
         let call = Call {
             operation: "GetResources",
             name: "",

@@ -2,6 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::{
+    dispatch::caller,
+    operation::{Operation, Service},
+};
+
 /// An HTTP answer.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -17,6 +22,14 @@ impl Answer {
             status,
             headers,
             body: body.to_string().into_bytes(),
+        }
+    }
+
+    pub(super) fn xml(status: u16, body: &str) -> Self {
+        Self {
+            status,
+            headers: vec![("content-type", "text/xml".to_owned())],
+            body: body.as_bytes().to_vec(),
         }
     }
 
@@ -101,8 +114,9 @@ impl Refused {
         }
     }
 
-    pub(super) fn denied(operation: &str) -> Self {
-        let message = format!("User is not authorized to perform: lambda:{operation}");
+    pub(super) fn denied(operation: Operation) -> Self {
+        let action = operation.iam_action().unwrap_or("sts:GetCallerIdentity");
+        let message = format!("User: {} is not authorized to perform: {action}", caller());
         Self {
             status: 403,
             code: "AccessDeniedException",
@@ -119,7 +133,31 @@ impl Refused {
         }
     }
 
-    pub(super) fn service() -> Self {
+    pub(super) fn looping() -> Self {
+        Self {
+            status: 400,
+            code: "RecursiveInvocationException",
+            message: "Lambda detected the function in a recursive loop and stopped its invocation".to_owned(),
+        }
+    }
+
+    pub(super) fn expired() -> Self {
+        Self {
+            status: 403,
+            code: "ExpiredTokenException",
+            message: "The security token included in the request is expired".to_owned(),
+        }
+    }
+
+    pub(super) fn unsigned() -> Self {
+        Self {
+            status: 403,
+            code: "MissingAuthenticationTokenException",
+            message: "Missing Authentication Token".to_owned(),
+        }
+    }
+
+    pub(super) fn broken() -> Self {
         Self {
             status: 500,
             code: "ServiceException",
@@ -127,8 +165,8 @@ impl Refused {
         }
     }
 
-    pub(super) fn not_offered(method: &str, path: &str) -> Self {
-        let message = format!("the embedded account does not offer the operation {method} {path}");
+    pub(super) fn not_offered(service: &str, method: &str, path: &str) -> Self {
+        let message = format!("the embedded account does not offer the operation {service}{method} {path}");
         Self {
             status: 501,
             code: "NotImplementedException",
@@ -137,14 +175,67 @@ impl Refused {
     }
 }
 
-impl From<Refused> for Answer {
-    fn from(refused: Refused) -> Self {
-        let kind = if refused.status < 500 { "User" } else { "Service" };
-        let mut answer = Self::json(
-            refused.status,
-            &json!({ "Type": kind, "Message": refused.message }),
-        );
-        answer.headers.push(("x-amzn-errortype", refused.code.to_owned()));
+impl Refused {
+    /// The refusal as `service` writes it.
+    pub(super) fn answer(self, service: Service) -> Answer {
+        match service {
+            Service::Lambda => self.rest(),
+            Service::Sts => self.query(),
+            Service::Tagging => self.json(),
+        }
+    }
+
+    fn rest(self) -> Answer {
+        let kind = if self.status < 500 { "User" } else { "Service" };
+        let mut answer = Answer::json(self.status, &json!({ "Type": kind, "Message": self.message }));
+        answer.headers.push(("x-amzn-errortype", self.code.to_owned()));
         answer
+    }
+
+    /// STS's form; it has other names for some codes.
+    fn query(self) -> Answer {
+        let (status, code) = match self.code {
+            "TooManyRequestsException" => (400, "Throttling"),
+            "AccessDeniedException" => (403, "AccessDenied"),
+            "ExpiredTokenException" => (403, "ExpiredToken"),
+            "ServiceException" => (500, "InternalFailure"),
+            code => (self.status, code),
+        };
+        let message = self.message;
+        Answer::xml(
+            status,
+            &format!(
+                "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
+                 <Code>{code}</Code><Message>{message}</Message></Error><RequestId>embedded</RequestId>\
+                 </ErrorResponse>"
+            ),
+        )
+    }
+
+    /// The Tagging API's form; it has other names for some codes.
+    fn json(self) -> Answer {
+        let (status, code) = match self.code {
+            "TooManyRequestsException" => (400, "ThrottledException"),
+            "ServiceException" => (500, "InternalServiceException"),
+            "InvalidParameterValueException" => (400, "InvalidParameterException"),
+            code if self.status < 500 => (400, code),
+            code => (self.status, code),
+        };
+        Answer::json(status, &json!({ "__type": code, "message": self.message }))
+    }
+}
+
+impl From<Answer> for http::Response<Vec<u8>> {
+    fn from(answer: Answer) -> Self {
+        let mut response = Self::new(answer.body);
+        *response.status_mut() =
+            http::StatusCode::from_u16(answer.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+        for (name, value) in answer.headers {
+            // every value was made here, of printable characters
+            if let Ok(value) = http::HeaderValue::from_str(&value) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
     }
 }

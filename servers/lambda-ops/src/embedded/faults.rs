@@ -15,9 +15,16 @@ pub struct Faults(Mutex<Orders>);
 struct Orders {
     /// What becomes of the next calls, in order; none: they pass.
     refusals: HashMap<Operation, VecDeque<Option<Refusal>>>,
+    /// What becomes of the next calls of any operation.
+    of_all: VecDeque<Refusal>,
+    /// Goes over to `of_all` when this operation is called.
+    of_all_from: HashMap<Operation, (Refusal, usize)>,
+    unreachable: HashSet<String>,
+    refusing: HashMap<String, Refusal>,
     after_the_fact: HashSet<Operation>,
     garbled: HashSet<Operation>,
-    unanswered: HashSet<Operation>,
+    /// How many calls pass before the one that is not answered.
+    unanswered: HashMap<Operation, usize>,
     behind: HashMap<String, usize>,
     changed: HashSet<String>,
     failing: HashMap<String, String>,
@@ -30,7 +37,9 @@ pub(super) enum Refusal {
     Throttled,
     Denied,
     KeyDenied,
+    Looping,
     Broken,
+    Expired,
 }
 
 /// What becomes of an update.
@@ -62,14 +71,65 @@ impl Faults {
         self.order(operation, Some(Refusal::KeyDenied), times);
     }
 
+    /// Refuses the next `times` calls with `RecursiveInvocationException`, as AWS does with functions that call each other.
+    pub fn stop_a_loop(&self, operation: Operation, times: usize) {
+        self.order(operation, Some(Refusal::Looping), times);
+    }
+
     /// Answers the next `times` calls with a 500 without carrying them out: the caller cannot know.
     pub fn break_down(&self, operation: Operation, times: usize) {
         self.order(operation, Some(Refusal::Broken), times);
     }
 
+    /// Refuses the next `times` calls as made with credentials that have expired.
+    pub fn expire_credentials(&self, operation: Operation, times: usize) {
+        self.order(operation, Some(Refusal::Expired), times);
+    }
+
+    /// Refuses the next `times` calls of any operation as made with credentials that have expired.
+    pub fn expire_all_credentials(&self, times: usize) {
+        let expired = std::iter::repeat_n(Refusal::Expired, times);
+        self.orders().of_all.extend(expired);
+    }
+
+    /// Lets the credentials expire with the next call of `operation`: that call and those of any operation after it are
+    /// refused, `times` in all.
+    pub fn expire_credentials_from(&self, operation: Operation, times: usize) {
+        let order = (Refusal::Expired, times);
+        self.orders().of_all_from.insert(operation, order);
+    }
+
+    /// Refuses the next `times` calls of any operation with the service's code for throttling.
+    pub fn throttle_all(&self, times: usize) {
+        let throttled = std::iter::repeat_n(Refusal::Throttled, times);
+        self.orders().of_all.extend(throttled);
+    }
+
+    /// Lets every connection to the region fail, from now on.
+    pub fn make_unreachable(&self, region: &str) {
+        self.orders().unreachable.insert(region.to_owned());
+    }
+
+    /// Refuses every call in the region with `AccessDeniedException`, from now on: as an organisation's policy does.
+    pub fn deny_the_region(&self, region: &str) {
+        self.orders().refusing.insert(region.to_owned(), Refusal::Denied);
+    }
+
+    /// Throttles every call in the region, from now on.
+    pub fn throttle_the_region(&self, region: &str) {
+        self.orders()
+            .refusing
+            .insert(region.to_owned(), Refusal::Throttled);
+    }
+
     /// Leaves the next call without an answer for ever.
     pub fn never_answer(&self, operation: Operation) {
-        self.orders().unanswered.insert(operation);
+        self.never_answer_after(operation, 0);
+    }
+
+    /// The same with the call after the next `passing`.
+    pub fn never_answer_after(&self, operation: Operation, passing: usize) {
+        self.orders().unanswered.insert(operation, passing);
     }
 
     /// Shows the function as it was before its next update for `reads` more reads of its configuration.
@@ -112,8 +172,22 @@ impl Faults {
             .extend(std::iter::repeat_n(refusal, times));
     }
 
-    pub(super) fn refusal(&self, operation: Operation) -> Option<Refusal> {
-        self.orders().refusals.get_mut(&operation)?.pop_front().flatten()
+    pub(super) fn refusal(&self, operation: Operation, region: &str) -> Option<Refusal> {
+        let mut orders = self.orders();
+        if let Some(refusal) = orders.refusing.get(region) {
+            return Some(*refusal);
+        }
+        if let Some((refusal, times)) = orders.of_all_from.remove(&operation) {
+            orders.of_all.extend(std::iter::repeat_n(refusal, times));
+        }
+        if let Some(refusal) = orders.of_all.pop_front() {
+            return Some(refusal);
+        }
+        orders.refusals.get_mut(&operation)?.pop_front().flatten()
+    }
+
+    pub(super) fn is_unreachable(&self, region: &str) -> bool {
+        self.orders().unreachable.contains(region)
     }
 
     pub(super) fn loses_the_answer(&self, operation: Operation) -> bool {
@@ -125,7 +199,15 @@ impl Faults {
     }
 
     pub(super) fn leaves_unanswered(&self, operation: Operation) -> bool {
-        self.orders().unanswered.remove(&operation)
+        let mut orders = self.orders();
+        match orders.unanswered.get_mut(&operation) {
+            Some(0) => orders.unanswered.remove(&operation).is_some(),
+            Some(passing) => {
+                *passing -= 1;
+                false
+            }
+            None => false,
+        }
     }
 
     pub(super) fn reads_behind(&self, function: &str) -> usize {

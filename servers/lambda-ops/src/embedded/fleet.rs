@@ -6,90 +6,13 @@ use jiff::{SignedDuration, Timestamp};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use super::{
-    ACCOUNT_ID, REGION,
+    ACCOUNT_ID,
     behaviour::{Behaviour, Habit},
-    function::{Function, Update},
+    function::Function,
+    known::{self, Owner},
     state::{identifier, written},
 };
 use crate::runtimes::language;
-
-const SIZE: usize = 120;
-
-/// A function that is the same with every seed, for whoever needs one of its kind.
-struct Known {
-    name: &'static str,
-    /// `None` is a container image.
-    runtime: Option<&'static str>,
-    habit: Habit,
-    owner: Owner,
-}
-
-/// What made a function, as its tags show.
-#[derive(Debug, Clone, Copy)]
-enum Owner {
-    Nobody,
-    CloudFormation,
-    Sam,
-    Cdk,
-    Terraform,
-}
-
-const fn known(name: &'static str, runtime: &'static str, habit: Habit, owner: Owner) -> Known {
-    Known {
-        name,
-        runtime: Some(runtime),
-        habit,
-        owner,
-    }
-}
-
-const KNOWN: [Known; 15] = [
-    known("orders-api", "nodejs20.x", Habit::Sound, Owner::Nobody),
-    known("catalog-api", "nodejs22.x", Habit::Sound, Owner::Nobody),
-    known("invoice-pdf", "nodejs16.x", Habit::NeedsBundledSdk, Owner::Nobody),
-    known(
-        "thumbnail-maker",
-        "nodejs18.x",
-        Habit::NeedsCallback,
-        Owner::Nobody,
-    ),
-    known(
-        "customer-export",
-        "python3.9",
-        Habit::NeedsDistutils,
-        Owner::Nobody,
-    ),
-    known(
-        "price-forecast",
-        "python3.11",
-        Habit::NativeExtension { minor: 11 },
-        Owner::Nobody,
-    ),
-    known("tax-rules", "java8.al2", Habit::NeedsJaxb, Owner::Nobody),
-    known("webhook-relay", "go1.x", Habit::NoBootstrap, Owner::Nobody),
-    known(
-        "payment-webhook",
-        "nodejs22.x",
-        Habit::AlwaysRaises,
-        Owner::Nobody,
-    ),
-    known("report-builder", "python3.12", Habit::TimesOut, Owner::Nobody),
-    known("session-cleanup", "nodejs12.x", Habit::Sound, Owner::Nobody),
-    known(
-        "search-indexer",
-        "python3.10",
-        Habit::Sound,
-        Owner::CloudFormation,
-    ),
-    known("stock-sync", "nodejs18.x", Habit::Sound, Owner::Terraform),
-    known("checkout-api", "nodejs18.x", Habit::Sound, Owner::Cdk),
-    Known {
-        name: "media-transcoder",
-        runtime: None,
-        habit: Habit::Sound,
-        owner: Owner::Sam,
-    },
-];
 
 const DOMAINS: [&str; 16] = [
     "account",
@@ -146,19 +69,28 @@ const RUNTIMES: [(Option<&str>, u32); 28] = [
 ];
 const WEIGHT: u32 = 153;
 
-/// The functions of a seed.
-pub(super) fn grow(seed: u64) -> Vec<Function> {
-    let mut dice = Dice(Xoshiro256PlusPlus::seed_from_u64(seed));
-    let mut fleet: Vec<Function> = KNOWN
+/// The functions of a seed in a region, with or without the known ones.
+pub(super) fn grow(seed: u64, region: &str, size: usize, with_known: bool) -> Vec<Function> {
+    let mut dice = Dice {
+        chance: Xoshiro256PlusPlus::seed_from_u64(seed ^ salt(region)),
+        region,
+    };
+    let known: &[known::Known] = if with_known { &known::KNOWN } else { &[] };
+    let mut fleet: Vec<Function> = known
         .iter()
-        .map(|known| dice.function(known.name.to_owned(), known.runtime, known.habit, known.owner))
+        .map(|known| {
+            let mut function = dice.function(known.name.to_owned(), known.runtime, known.habit, known.owner);
+            known::dress(&mut function);
+            function
+        })
         .collect();
-    let mut names: Vec<String> = DOMAINS
-        .iter()
-        .flat_map(|domain| ROLES.iter().map(move |role| format!("{domain}-{role}")))
-        .filter(|name| KNOWN.iter().all(|known| known.name != name))
-        .collect();
-    while fleet.len() < SIZE && !names.is_empty() {
+    fleet.truncate(size);
+    let (mut names, mut round) = (Vec::new(), 0);
+    while fleet.len() < size {
+        if names.is_empty() {
+            round += 1;
+            names = round_of_names(round);
+        }
         let name = names.swap_remove(dice.below(names.len()));
         let runtime = dice.runtime();
         let habit = dice.habit(runtime);
@@ -168,11 +100,39 @@ pub(super) fn grow(seed: u64) -> Vec<Function> {
     fleet
 }
 
-struct Dice(Xoshiro256PlusPlus);
+/// Every domain with every role; from the second round on with the round's number.
+fn round_of_names(round: usize) -> Vec<String> {
+    let number = if round > 1 {
+        format!("-{round}")
+    } else {
+        String::new()
+    };
+    DOMAINS
+        .iter()
+        .flat_map(|domain| ROLES.iter().map(move |role| format!("{domain}-{role}")))
+        .map(|name| name + &number)
+        .filter(|name| known::KNOWN.iter().all(|known| known.name != name))
+        .collect()
+}
 
-impl Dice {
+/// A number for a region, so that regions differ (FNV-1a); none for the account's usual one.
+fn salt(region: &str) -> u64 {
+    if region == super::REGION {
+        return 0;
+    }
+    region.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+    })
+}
+
+struct Dice<'a> {
+    chance: Xoshiro256PlusPlus,
+    region: &'a str,
+}
+
+impl Dice<'_> {
     fn below(&mut self, end: usize) -> usize {
-        self.0.random_range(0..end)
+        self.chance.random_range(0..end)
     }
 
     fn one_of<T: Copy>(&mut self, all: &[T], otherwise: T) -> T {
@@ -181,11 +141,11 @@ impl Dice {
     }
 
     fn hex(&mut self) -> String {
-        format!("{:016x}", self.0.random::<u64>())
+        format!("{:016x}", self.chance.random::<u64>())
     }
 
     fn runtime(&mut self) -> Option<&'static str> {
-        let mut left = self.0.random_range(0..WEIGHT);
+        let mut left = self.chance.random_range(0..WEIGHT);
         for (runtime, weight) in RUNTIMES {
             if left < weight {
                 return runtime;
@@ -207,7 +167,7 @@ impl Dice {
             "go1.x" => Habit::NoBootstrap,
             _ => Habit::AlwaysRaises,
         };
-        if self.0.random_bool(0.125) {
+        if self.chance.random_bool(0.125) {
             trouble
         } else {
             Habit::Sound
@@ -225,47 +185,49 @@ impl Dice {
             Some(_) => "bootstrap",
             None => "",
         };
-        let layers = if runtime.is_some() && self.0.random_bool(0.2) {
+        let layers = if runtime.is_some() && self.chance.random_bool(0.2) {
+            let (region, version) = (self.region, 1 + self.below(30));
             vec![format!(
-                "arn:aws:lambda:{REGION}:{ACCOUNT_ID}:layer:shop-telemetry:{}",
-                1 + self.below(30)
+                "arn:aws:lambda:{region}:{ACCOUNT_ID}:layer:shop-telemetry:{version}"
             )]
         } else {
             Vec::new()
         };
+        let architecture = self.one_of(&["x86_64", "arm64"], "x86_64");
         Function {
-            description: String::new(),
             runtime: runtime.map(str::to_owned),
             handler: handler.to_owned(),
             role: format!("arn:aws:iam::{ACCOUNT_ID}:role/{name}"),
             memory: self.one_of(&[128, 256, 512, 1024, 2048], 128),
             timeout: self.one_of(&[3, 10, 30, 60, 300], 3),
-            architecture: self.one_of(&["x86_64", "arm64"], "x86_64").to_owned(),
+            // these two were never offered on arm64 (Lambda Developer Guide, runtimes)
+            architecture: match runtime {
+                Some("go1.x" | "python3.7") => "x86_64".to_owned(),
+                _ => architecture.to_owned(),
+            },
             layers,
             environment: self.environment(&name),
             tags: self.tags(&name, owner),
-            code_size: self.0.random_range(1_000..40_000_000),
+            code_size: self.chance.random_range(1_000..40_000_000),
             code_sha256: self.hex(),
             last_modified: self.some_day(),
-            revision: identifier(self.0.random()),
-            update: Update::Successful,
+            revision: identifier(self.chance.random()),
             behaviour: Behaviour {
                 language: runtime.map(|runtime| language(runtime).to_owned()),
                 habit,
             },
-            versions: Vec::new(),
-            aliases: BTreeMap::new(),
             name,
+            ..Function::plain(self.region)
         }
     }
 
     /// Every value is unlike any other text, so that a leak can be found.
     fn environment(&mut self, name: &str) -> BTreeMap<String, String> {
         let mut values = BTreeMap::from([("TABLE_NAME".to_owned(), format!("{name}-{}", self.hex()))]);
-        if self.0.random_bool(0.6) {
+        if self.chance.random_bool(0.6) {
             values.insert("DB_PASSWORD".to_owned(), format!("pw-{}", self.hex()));
         }
-        if self.0.random_bool(0.4) {
+        if self.chance.random_bool(0.4) {
             values.insert(
                 "PAYMENT_API_KEY".to_owned(),
                 format!("key-{}{}", self.hex(), self.hex()),
@@ -277,7 +239,7 @@ impl Dice {
     /// Half of the fleet is owned by a tool.
     fn owner(&mut self) -> Owner {
         let owners = [Owner::CloudFormation, Owner::Sam, Owner::Cdk, Owner::Terraform];
-        if self.0.random_bool(0.5) {
+        if self.chance.random_bool(0.5) {
             self.one_of(&owners, Owner::Nobody)
         } else {
             Owner::Nobody
@@ -288,7 +250,7 @@ impl Dice {
     fn tags(&mut self, name: &str, owner: Owner) -> BTreeMap<String, String> {
         let team = self.one_of(&["shop", "payments", "logistics", "platform"], "shop");
         let stage = self.one_of(&["prod", "prod", "staging"], "prod");
-        let serial = self.0.random::<u64>();
+        let serial = self.chance.random::<u64>();
         let mut tags = BTreeMap::from([("team", team.to_owned()), ("stage", stage.to_owned())]);
         let logical = match owner {
             Owner::Nobody => None,
@@ -306,7 +268,8 @@ impl Dice {
         if let Some(logical) = logical {
             let stack = format!("{team}-{stage}");
             let arn = format!(
-                "arn:aws:cloudformation:{REGION}:{ACCOUNT_ID}:stack/{stack}/{}",
+                "arn:aws:cloudformation:{}:{ACCOUNT_ID}:stack/{stack}/{}",
+                self.region,
                 identifier(serial)
             );
             tags.insert("aws:cloudformation:stack-name", stack);
@@ -321,7 +284,7 @@ impl Dice {
     /// A moment in the four years up to October 2026.
     fn some_day(&mut self) -> String {
         let newest = Timestamp::constant(1_790_812_800, 0);
-        let age = SignedDuration::from_secs(self.0.random_range(0..4 * 365 * 86_400));
+        let age = SignedDuration::from_secs(self.chance.random_range(0..4 * 365 * 86_400));
         written(newest.checked_sub(age).unwrap_or(newest))
     }
 }
@@ -340,7 +303,7 @@ fn pascal(name: &str) -> String {
 mod tests {
     use std::collections::HashSet;
 
-    use super::*;
+    use super::{super::REGION, *};
 
     #[test]
     fn the_weights_add_up() {
@@ -348,25 +311,31 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_always_grows_the_same_fleet_and_another_seed_another() {
-        let sketch = |seed| -> Vec<String> {
-            grow(seed)
+    fn a_seed_always_grows_the_same_fleet_and_another_seed_or_region_another() {
+        let sketch = |seed, region| -> Vec<String> {
+            grow(seed, region, 120, false)
                 .iter()
-                .map(|function| format!("{function:?}"))
+                .map(|function| format!("{:?} {:?}", function.name, function.revision))
                 .collect()
         };
-        assert_eq!(sketch(7), sketch(7));
-        assert_ne!(sketch(7), sketch(8));
+        assert_eq!(sketch(7, REGION), sketch(7, REGION));
+        assert_ne!(sketch(7, REGION), sketch(8, REGION));
+        assert_ne!(sketch(7, REGION), sketch(7, "eu-west-1"));
     }
 
     #[test]
-    fn a_fleet_has_120_functions_of_different_names_and_some_images() {
-        for seed in 0..20 {
-            let fleet = grow(seed);
+    fn a_fleet_of_any_size_has_functions_of_different_names_and_some_images() {
+        for (seed, size) in (0..20).map(|seed| (seed, 120)).chain([(1, 5000)]) {
+            let fleet = grow(seed, REGION, size, true);
             let names: HashSet<&str> = fleet.iter().map(|function| function.name.as_str()).collect();
-            assert_eq!((fleet.len(), names.len()), (SIZE, SIZE));
+            assert_eq!((fleet.len(), names.len()), (size, size));
             let images = fleet.iter().filter(|function| function.runtime.is_none()).count();
-            assert!((2..=24).contains(&images), "{images} images with seed {seed}");
+            let some = size / 60..=size / 5;
+            assert!(
+                some.contains(&images),
+                "{images} images of {size} with seed {seed}"
+            );
         }
+        assert_eq!(grow(1, REGION, 1, true).len(), 1);
     }
 }

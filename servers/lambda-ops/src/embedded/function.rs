@@ -10,6 +10,7 @@ use super::{behaviour::Behaviour, state::arn};
 #[derive(Debug, Clone)]
 pub(super) struct Function {
     pub(super) name: String,
+    pub(super) region: String,
     pub(super) description: String,
     /// None for a container image.
     pub(super) runtime: Option<String>,
@@ -30,6 +31,30 @@ pub(super) struct Function {
     /// Published versions, from 1 on.
     pub(super) versions: Vec<Version>,
     pub(super) aliases: BTreeMap<String, Alias>,
+    /// True if published versions start from a snapshot (SnapStart).
+    pub(super) snap_start: bool,
+    /// Of a published version: how long AWS still prepares it.
+    pub(super) starting: Option<Starting>,
+    /// Of a replica of Lambda@Edge: the function that it is a copy of.
+    pub(super) master_arn: Option<String>,
+    /// Its reserved concurrency.
+    pub(super) reserved: Option<i32>,
+    pub(super) event_sources: Vec<EventSource>,
+}
+
+/// A version that AWS still prepares.
+#[derive(Debug, Clone)]
+pub(super) struct Starting {
+    pub(super) reads_left: u32,
+    pub(super) until: Instant,
+}
+
+/// A stream or queue that a function reads from.
+#[derive(Debug, Clone)]
+pub(super) struct EventSource {
+    pub(super) arn: String,
+    pub(super) state: &'static str,
+    pub(super) batch_size: i32,
 }
 
 /// A published version: the function as it was.
@@ -43,6 +68,8 @@ pub(super) struct Version {
 #[derive(Debug, Clone)]
 pub(super) struct Alias {
     pub(super) version: String,
+    /// Other versions that get a part of the traffic, from 0 to 1.
+    pub(super) weights: BTreeMap<String, f64>,
     pub(super) description: String,
     pub(super) revision: String,
 }
@@ -64,12 +91,49 @@ pub(super) enum Update {
 }
 
 impl Function {
-    pub(super) fn arn(&self) -> String {
-        arn(&self.name)
+    /// A function in `region` that has nothing yet.
+    pub(super) fn plain(region: &str) -> Self {
+        Self {
+            name: String::new(),
+            region: region.to_owned(),
+            description: String::new(),
+            runtime: None,
+            handler: String::new(),
+            role: String::new(),
+            memory: 128,
+            timeout: 3,
+            architecture: "x86_64".to_owned(),
+            layers: Vec::new(),
+            environment: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            code_size: 0,
+            code_sha256: String::new(),
+            last_modified: String::new(),
+            revision: String::new(),
+            update: Update::Successful,
+            behaviour: Behaviour::created(None, ""),
+            versions: Vec::new(),
+            aliases: BTreeMap::new(),
+            snap_start: false,
+            starting: None,
+            master_arn: None,
+            reserved: None,
+            event_sources: Vec::new(),
+        }
     }
 
-    /// Moves the update on, as time and reads go by. Called with each read.
+    pub(super) fn arn(&self) -> String {
+        arn(&self.region, &self.name)
+    }
+
+    /// Moves what is under way on, as time and reads go by. Called with each read.
     pub(super) fn read(&mut self) {
+        if let Some(Starting { reads_left, until }) = &mut self.starting {
+            *reads_left = reads_left.saturating_sub(1);
+            if *reads_left == 0 && Instant::now() >= *until {
+                self.starting = None;
+            }
+        }
         let Update::InProgress {
             before,
             reads_left,
@@ -125,7 +189,7 @@ impl Function {
             "Architectures": [self.architecture],
             "EphemeralStorage": { "Size": 512 },
             "TracingConfig": { "Mode": "PassThrough" },
-            "SnapStart": { "ApplyOn": "None", "OptimizationStatus": "Off" },
+            "SnapStart": self.snap_start_json(version),
             "LoggingConfig": { "LogFormat": "Text", "LogGroup": format!("/aws/lambda/{}", self.name) },
         });
         let mut add = |key: &str, value: Value| {
@@ -135,6 +199,9 @@ impl Function {
         if let Some(runtime) = &self.runtime {
             add("Runtime", json!(runtime));
             add("Handler", json!(self.handler));
+        }
+        if let Some(master) = &self.master_arn {
+            add("MasterArn", json!(master));
         }
         if !self.environment.is_empty() {
             add("Environment", json!({ "Variables": self.environment }));
@@ -150,6 +217,14 @@ impl Function {
         json
     }
 
+    fn snap_start_json(&self, version: &str) -> Value {
+        let is_on = self.snap_start && version != "$LATEST" && self.starting.is_none();
+        json!({
+            "ApplyOn": if self.snap_start { "PublishedVersions" } else { "None" },
+            "OptimizationStatus": if is_on { "On" } else { "Off" },
+        })
+    }
+
     /// The configuration as `GetFunctionConfiguration` gives it.
     pub(super) fn configuration(&self, version: &str) -> Value {
         let mut json = self.listed(version);
@@ -157,7 +232,13 @@ impl Function {
             json.as_object_mut()
                 .map(|o| o.insert(key.to_owned(), json!(value)))
         };
-        add("State", "Active");
+        if self.starting.is_some() {
+            add("State", "Pending");
+            add("StateReasonCode", "Creating");
+            add("StateReason", "The function is being created.");
+        } else {
+            add("State", "Active");
+        }
         match &self.update {
             Update::Successful => add("LastUpdateStatus", "Successful"),
             Update::InProgress { .. } => {

@@ -6,77 +6,18 @@ use aws_smithy_types::base64;
 use serde_json::{Value, json};
 
 use super::{
-    Embedded, REGION,
+    Embedded,
     answer::{Answer, Refused},
     behaviour::{self, Behaviour},
-    connector::Request,
-    faults::{Fate, Refusal},
+    faults::Fate,
     function::{Function, Update},
-    operation::{Operation, Target},
+    request::Request,
     revisions::{self, Resource},
-    state::State,
+    state::Region,
 };
 use crate::runtimes::{Phase, Table, language};
 
 type Answered = Result<Answer, Refused>;
-
-/// Answers a request, with the faults that are due; none if it is never answered.
-pub(super) fn answer(embedded: &Embedded, request: &Request) -> Option<Answer> {
-    let Some(target) = Target::of(&request.method, &request.path) else {
-        let path = format!("/{}", request.path.join("/"));
-        return Some(Refused::not_offered(&request.method, &path).into());
-    };
-    let mut state = embedded.state();
-    state.calls.push(target.operation);
-    if embedded.faults().leaves_unanswered(target.operation) {
-        return None;
-    }
-    match embedded.faults().refusal(target.operation) {
-        Some(Refusal::Throttled) => return Some(Refused::throttled().into()),
-        Some(Refusal::Denied) => return Some(Refused::denied(&format!("{:?}", target.operation)).into()),
-        Some(Refusal::KeyDenied) => return Some(Refused::key_denied().into()),
-        Some(Refusal::Broken) => return Some(Refused::service().into()),
-        None => {}
-    }
-    let mut answered = carry_out(embedded, &mut state, &target, request).unwrap_or_else(Answer::from);
-    if embedded.faults().garbles_the_answer(target.operation) {
-        answered.body.pop();
-    }
-    if embedded.faults().loses_the_answer(target.operation) {
-        answered = Refused::service().into();
-    }
-    Some(answered)
-}
-
-fn carry_out(embedded: &Embedded, state: &mut State, target: &Target<'_>, request: &Request) -> Answered {
-    let Target {
-        operation,
-        function,
-        alias,
-    } = *target;
-    if function.is_empty() {
-        return match operation {
-            Operation::CreateFunction => create(embedded, state, request),
-            Operation::ListFunctions => list(state, request),
-            _ => Ok(settings(state)),
-        };
-    }
-    let at = Resource::parse(function, request.query.get("Qualifier"))?;
-    match operation {
-        Operation::GetFunction => get(state, &at),
-        Operation::GetFunctionConfiguration => get_configuration(state, &at),
-        Operation::UpdateFunctionConfiguration => update(embedded, state, &at, request),
-        Operation::Invoke => invoke(state, &at, request),
-        Operation::ListTags => Ok(Answer::ok(&json!({ "Tags": found(state, &at)?.tags }))),
-        Operation::TagResource => tag(state, &at, request),
-        Operation::DeleteFunction => {
-            found(state, &at)?;
-            state.functions.remove(&at.name);
-            Ok(Answer::empty(204))
-        }
-        _ => revisions::answer(state, operation, &at, alias, request),
-    }
-}
 
 /// The body as a JSON object.
 pub(super) fn body(request: &Request) -> Result<Value, Refused> {
@@ -91,8 +32,8 @@ pub(super) fn text<'a>(body: &'a Value, key: &str) -> Option<&'a str> {
     body.get(key).and_then(Value::as_str)
 }
 
-pub(super) fn found<'a>(state: &'a mut State, at: &Resource) -> Result<&'a mut Function, Refused> {
-    state
+pub(super) fn found<'a>(region: &'a mut Region, at: &Resource) -> Result<&'a mut Function, Refused> {
+    region
         .functions
         .get_mut(&at.name)
         .ok_or_else(|| Refused::not_found(&format!("Function not found: {}", at.arn())))
@@ -133,13 +74,13 @@ fn key_in(marker: &str) -> Option<String> {
     String::from_utf8(base64::decode(marker).ok()?).ok()
 }
 
-fn list(state: &State, request: &Request) -> Answered {
+pub(super) fn list(region: &Region, request: &Request) -> Answered {
     let all_versions = request
         .query
         .get("FunctionVersion")
         .is_some_and(|versions| versions == "ALL");
     let mut rows = BTreeMap::new();
-    for function in state.functions.values() {
+    for function in region.functions.values() {
         rows.insert(format!("{}:", function.name), function.listed("$LATEST"));
         for version in function.versions.iter().filter(|_| all_versions) {
             let key = format!("{}:{:06}", function.name, version.number);
@@ -149,35 +90,33 @@ fn list(state: &State, request: &Request) -> Answered {
     page(request, rows, "Functions")
 }
 
-fn settings(state: &State) -> Answer {
-    let code: i64 = state.functions.values().map(|function| function.code_size).sum();
+pub(super) fn settings(region: &Region) -> Answer {
+    let code: i64 = region.functions.values().map(|function| function.code_size).sum();
     Answer::ok(&json!({
         "AccountLimit": {
             "TotalCodeSize": 80_530_636_800_i64, "CodeSizeUnzipped": 262_144_000, "CodeSizeZipped": 52_428_800,
             "ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 1000
         },
-        "AccountUsage": { "TotalCodeSize": code, "FunctionCount": state.functions.len() }
+        "AccountUsage": { "TotalCodeSize": code, "FunctionCount": region.functions.len() }
     }))
 }
 
-fn get_configuration(state: &mut State, at: &Resource) -> Answered {
-    if let Some((past, reads)) = state.past.get_mut(&at.name)
+pub(super) fn get_configuration(region: &mut Region, at: &Resource) -> Answered {
+    if let Some((past, reads)) = region.past.get_mut(&at.name)
         && *reads > 0
     {
         *reads -= 1;
         return Ok(Answer::ok(past));
     }
-    found(state, at)?.read();
-    let (function, version) = revisions::version(state, at)?;
+    let (function, version) = revisions::read(region, at)?;
     Ok(Answer::ok(&function.configuration(&version)))
 }
 
-fn get(state: &mut State, at: &Resource) -> Answered {
-    found(state, at)?.read();
-    let (function, version) = revisions::version(state, at)?;
+pub(super) fn get(region: &mut Region, at: &Resource) -> Answered {
+    let (function, version) = revisions::read(region, at)?;
     let location = format!(
-        "https://example.com/{REGION}/{}?X-Amz-Signature=embedded",
-        function.name
+        "https://example.com/{}/{}?X-Amz-Signature=embedded",
+        region.name, function.name
     );
     Ok(Answer::ok(&json!({
         "Configuration": function.configuration(&version),
@@ -208,7 +147,7 @@ fn acceptable(embedded: &Embedded, runtime: &str, blocked_from: Phase) -> Result
     Ok(())
 }
 
-fn create(embedded: &Embedded, state: &mut State, request: &Request) -> Answered {
+pub(super) fn create(embedded: &Embedded, region: &mut Region, request: &Request) -> Answered {
     let body = body(request)?;
     let required = |key: &str| {
         text(&body, key)
@@ -216,7 +155,7 @@ fn create(embedded: &Embedded, state: &mut State, request: &Request) -> Answered
             .ok_or_else(|| Refused::invalid(format!("{key} must not be null")))
     };
     let (name, role) = (required("FunctionName")?, required("Role")?);
-    if state.functions.contains_key(&name) {
+    if region.functions.contains_key(&name) {
         return Err(Refused::conflict(format!("Function already exist: {name}")));
     }
     let runtime = text(&body, "Runtime")
@@ -225,7 +164,7 @@ fn create(embedded: &Embedded, state: &mut State, request: &Request) -> Answered
     if let Some(runtime) = &runtime {
         acceptable(embedded, runtime, Phase::BlockedCreate)?;
     }
-    let (revision, last_modified) = (state.identifier(), state.now());
+    let (revision, last_modified) = (region.identifier(), region.now());
     let strings = |value: Option<&Value>| -> BTreeMap<String, String> {
         value
             .and_then(|map| serde_json::from_value(map.clone()).ok())
@@ -247,28 +186,25 @@ fn create(embedded: &Embedded, state: &mut State, request: &Request) -> Answered
             .and_then(Value::as_str)
             .unwrap_or("x86_64")
             .to_owned(),
-        layers: Vec::new(),
         environment: strings(body.pointer("/Environment/Variables")),
         tags: strings(body.get("Tags")),
         code_size: 1024,
         code_sha256: base64::encode(&name),
         last_modified,
         revision,
-        update: Update::Successful,
-        versions: Vec::new(),
-        aliases: BTreeMap::new(),
         name: name.clone(),
+        ..Function::plain(&region.name)
     };
     let answer = Answer::json(201, &function.configuration("$LATEST"));
-    state.functions.insert(name, function);
+    region.functions.insert(name, function);
     Ok(answer)
 }
 
-fn update(embedded: &Embedded, state: &mut State, at: &Resource, request: &Request) -> Answered {
+pub(super) fn update(embedded: &Embedded, region: &mut Region, at: &Resource, request: &Request) -> Answered {
     let body = body(request)?;
-    let (revision, others_revision, now) = (state.identifier(), state.identifier(), state.now());
-    let pace = state.pace;
-    let function = found(state, at)?;
+    let (revision, others_revision, now) = (region.identifier(), region.identifier(), region.now());
+    let pace = region.pace;
+    let function = found(region, at)?;
     if at.qualifier.is_some() {
         return Err(Refused::invalid(
             "This operation does not support function versions or aliases.",
@@ -320,23 +256,28 @@ fn update(embedded: &Embedded, state: &mut State, at: &Resource, request: &Reque
     };
     let answer = Answer::ok(&function.configuration("$LATEST"));
     let behind = embedded.faults().reads_behind(&at.name);
-    state.past.insert(at.name.clone(), (past, behind));
+    region.past.insert(at.name.clone(), (past, behind));
     Ok(answer)
 }
 
-fn tag(state: &mut State, at: &Resource, request: &Request) -> Answered {
+pub(super) fn tag(region: &mut Region, at: &Resource, request: &Request) -> Answered {
     let body = body(request)?;
     let tags: BTreeMap<String, String> = body
         .get("Tags")
         .and_then(|tags| serde_json::from_value(tags.clone()).ok())
         .ok_or_else(|| Refused::invalid("Tags must be a map of strings"))?;
-    found(state, at)?.tags.extend(tags);
+    found(region, at)?.tags.extend(tags);
     Ok(Answer::empty(204))
 }
 
-fn invoke(state: &mut State, at: &Resource, request: &Request) -> Answered {
-    let id = state.identifier();
-    let (function, version) = revisions::version(state, at)?;
+pub(super) fn invoke(region: &mut Region, at: &Resource, request: &Request) -> Answered {
+    let id = region.identifier();
+    let (function, version) = revisions::version(region, at)?;
+    if function.starting.is_some() {
+        return Err(Refused::conflict(
+            "The operation cannot be performed at this time. The function is currently in the following state: Pending",
+        ));
+    }
     let event = if request.body.is_empty() {
         json!({})
     } else {
@@ -347,6 +288,7 @@ fn invoke(state: &mut State, at: &Resource, request: &Request) -> Answered {
         Some("Event") => return Ok(Answer::empty(202)),
         _ => {}
     }
+    region.runs.push(format!("{}:{version}", function.name));
     let ran = behaviour::run(&function, &version, &event, &id);
     let mut answer = Answer::ok(&ran.answer);
     answer.headers.push(("x-amz-executed-version", version));

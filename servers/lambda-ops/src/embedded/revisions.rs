@@ -1,30 +1,32 @@
 //! The operations on versions and aliases, and what a qualifier stands for.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use serde_json::{Value, json};
 
 use super::{
     answer::{Answer, Refused},
-    connector::Request,
-    function::{Alias, Function, Version},
+    function::{Alias, Function, Starting, Version},
     operation::Operation,
     operations::{body, found, page, text},
-    state::{State, arn},
+    request::Request,
+    state::{Region, arn},
 };
 
 type Answered = Result<Answer, Refused>;
 
 /// A function as a path names it: by name or ARN, with an optional version or alias.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Resource {
+    /// Where it was asked for.
+    pub(super) region: String,
     pub(super) name: String,
     pub(super) qualifier: Option<String>,
 }
 
 impl Resource {
     /// Reads a name, a partial ARN or an ARN; the qualifier may also stand in the query.
-    pub(super) fn parse(named: &str, query: Option<&String>) -> Result<Self, Refused> {
+    pub(super) fn parse(region: &str, named: &str, query: Option<&String>) -> Result<Self, Refused> {
         let short = named.rsplit_once(":function:").map_or(named, |(_, short)| short);
         let (name, own) = match short.split_once(':') {
             Some((name, qualifier)) => (name, Some(qualifier.to_owned())),
@@ -39,66 +41,93 @@ impl Resource {
             (own, query) => own.or(query),
         };
         Ok(Self {
+            region: region.to_owned(),
             name: name.to_owned(),
             qualifier,
         })
     }
 
+    /// The ARN without version or alias.
+    pub(super) fn function_arn(&self) -> String {
+        arn(&self.region, &self.name)
+    }
+
+    /// The same function at another version or alias.
+    fn at(&self, qualifier: &str) -> Self {
+        Self {
+            qualifier: Some(qualifier.to_owned()),
+            ..self.clone()
+        }
+    }
+
     pub(super) fn arn(&self) -> String {
         match &self.qualifier {
-            Some(qualifier) => format!("{}:{qualifier}", arn(&self.name)),
-            None => arn(&self.name),
+            Some(qualifier) => format!("{}:{qualifier}", self.function_arn()),
+            None => self.function_arn(),
         }
     }
 }
 
-/// The function as it is at the qualifier, and the version that this is.
-pub(super) fn version(state: &mut State, at: &Resource) -> Result<(Function, String), Refused> {
+/// The function at the qualifier, and the version that this is.
+fn resolve<'a>(region: &'a mut Region, at: &Resource) -> Result<(&'a mut Function, String), Refused> {
     let missing = || Refused::not_found(&format!("Function not found: {}", at.arn()));
-    let function = found(state, at)?;
+    let function = found(region, at)?;
     let qualifier = at.qualifier.as_deref().unwrap_or("$LATEST");
     let version = function
         .aliases
         .get(qualifier)
-        .map_or(qualifier, |alias| alias.version.as_str());
+        .map_or(qualifier, |alias| alias.version.as_str())
+        .to_owned();
     if version == "$LATEST" {
-        return Ok((function.clone(), version.to_owned()));
+        return Ok((function, version));
     }
     let number: u32 = version.parse().map_err(|_not_a_number| missing())?;
     let frozen = function
         .versions
-        .iter()
+        .iter_mut()
         .find(|version| version.number == number)
         .ok_or_else(missing)?;
-    Ok((frozen.frozen.as_ref().clone(), version.to_owned()))
+    Ok((&mut frozen.frozen, version))
+}
+
+/// The function as it is at the qualifier, and the version that this is.
+pub(super) fn version(region: &mut Region, at: &Resource) -> Result<(Function, String), Refused> {
+    resolve(region, at).map(|(function, version)| (function.clone(), version))
+}
+
+/// The same, after a look at it, with which updates move on.
+pub(super) fn read(region: &mut Region, at: &Resource) -> Result<(Function, String), Refused> {
+    let (function, version) = resolve(region, at)?;
+    function.read();
+    Ok((function.clone(), version))
 }
 
 pub(super) fn answer(
-    state: &mut State,
+    region: &mut Region,
     operation: Operation,
     at: &Resource,
     alias: &str,
     request: &Request,
 ) -> Answered {
     match operation {
-        Operation::PublishVersion => publish(state, at, request),
-        Operation::ListVersionsByFunction => list_versions(state, at, request),
+        Operation::PublishVersion => publish(region, at, request),
+        Operation::ListVersionsByFunction => list_versions(region, at, request),
         Operation::ListAliases => {
-            let function = found(state, at)?;
+            let function = found(region, at)?;
             let rows = function
                 .aliases
                 .iter()
                 .map(|(name, alias)| (name.clone(), alias_json(at, name, alias)));
             page(request, rows.collect(), "Aliases")
         }
-        Operation::CreateAlias => create_alias(state, at, request),
-        Operation::UpdateAlias => update_alias(state, at, alias, request),
+        Operation::CreateAlias => create_alias(region, at, request),
+        Operation::UpdateAlias => update_alias(region, at, alias, request),
         Operation::DeleteAlias => {
-            found(state, at)?.aliases.remove(alias);
+            found(region, at)?.aliases.remove(alias);
             Ok(Answer::empty(204))
         }
         _ => {
-            let held = found(state, at)?
+            let held = found(region, at)?
                 .aliases
                 .get(alias)
                 .ok_or_else(|| no_alias(at, alias))?;
@@ -107,10 +136,10 @@ pub(super) fn answer(
     }
 }
 
-fn publish(state: &mut State, at: &Resource, request: &Request) -> Answered {
+fn publish(region: &mut Region, at: &Resource, request: &Request) -> Answered {
     let body = body(request)?;
-    let revision = state.identifier();
-    let function = found(state, at)?;
+    let (revision, latest, pace) = (region.identifier(), region.identifier(), region.pace);
+    let function = found(region, at)?;
     if function.is_updating() {
         return Err(Refused::in_progress(&function.arn()));
     }
@@ -128,32 +157,39 @@ fn publish(state: &mut State, at: &Resource, request: &Request) -> Answered {
         .last()
         .filter(|last| last.frozen.last_modified == function.last_modified)
         .cloned();
-    let version = unchanged.unwrap_or_else(|| {
-        let mut frozen = Function {
-            versions: Vec::new(),
-            aliases: BTreeMap::new(),
-            revision,
-            ..function.clone()
-        };
-        if let Some(description) = text(&body, "Description") {
-            description.clone_into(&mut frozen.description);
-        }
-        let number = function.versions.last().map_or(1, |last| last.number + 1);
-        let version = Version {
-            number,
-            frozen: Box::new(frozen),
-        };
-        function.versions.push(version.clone());
-        version
-    });
-    Ok(Answer::json(
-        201,
-        &version.frozen.configuration(&version.number.to_string()),
-    ))
+    if let Some(version) = unchanged {
+        return Ok(published(&version));
+    }
+    let mut frozen = Function {
+        versions: Vec::new(),
+        aliases: BTreeMap::new(),
+        revision,
+        starting: function.snap_start.then(|| Starting {
+            reads_left: pace.reads,
+            until: Instant::now() + pace.time,
+        }),
+        ..function.clone()
+    };
+    if let Some(description) = text(&body, "Description") {
+        description.clone_into(&mut frozen.description);
+    }
+    let version = Version {
+        number: function.versions.last().map_or(1, |last| last.number + 1),
+        frozen: Box::new(frozen),
+    };
+    function.versions.push(version.clone());
+    // As on AWS, publishing is a change of $LATEST too.
+    function.revision = latest;
+    Ok(published(&version))
 }
 
-fn list_versions(state: &mut State, at: &Resource, request: &Request) -> Answered {
-    let function = found(state, at)?;
+fn published(version: &Version) -> Answer {
+    let configuration = version.frozen.configuration(&version.number.to_string());
+    Answer::json(201, &configuration)
+}
+
+fn list_versions(region: &mut Region, at: &Resource, request: &Request) -> Answered {
+    let function = found(region, at)?;
     let mut rows = BTreeMap::from([(String::new(), function.listed("$LATEST"))]);
     for version in &function.versions {
         rows.insert(
@@ -165,43 +201,56 @@ fn list_versions(state: &mut State, at: &Resource, request: &Request) -> Answere
 }
 
 fn no_alias(at: &Resource, alias: &str) -> Refused {
-    Refused::not_found(&format!("Cannot find alias arn: {}:{alias}", arn(&at.name)))
+    Refused::not_found(&format!("Cannot find alias arn: {}:{alias}", at.function_arn()))
 }
 
 fn alias_json(at: &Resource, name: &str, alias: &Alias) -> Value {
-    json!({
-        "AliasArn": format!("{}:{name}", arn(&at.name)),
+    let mut json = json!({
+        "AliasArn": format!("{}:{name}", at.function_arn()),
         "Name": name,
         "FunctionVersion": alias.version,
         "Description": alias.description,
         "RevisionId": alias.revision,
-    })
+    });
+    if let Some(object) = json.as_object_mut()
+        && !alias.weights.is_empty()
+    {
+        let routing = json!({ "AdditionalVersionWeights": alias.weights });
+        object.insert("RoutingConfig".to_owned(), routing);
+    }
+    json
 }
 
-fn create_alias(state: &mut State, at: &Resource, request: &Request) -> Answered {
+/// The other versions that a request gives a part of the traffic; none if it does not speak of them.
+fn weights(body: &Value) -> Option<BTreeMap<String, f64>> {
+    let routing = body.get("RoutingConfig")?;
+    let given = routing.get("AdditionalVersionWeights").cloned();
+    Some(
+        given
+            .and_then(|weights| serde_json::from_value(weights).ok())
+            .unwrap_or_default(),
+    )
+}
+
+fn create_alias(region: &mut Region, at: &Resource, request: &Request) -> Answered {
     let body = body(request)?;
     let name = text(&body, "Name")
         .ok_or_else(|| Refused::invalid("Name must not be null"))?
         .to_owned();
     let to = text(&body, "FunctionVersion").unwrap_or_default().to_owned();
-    version(
-        state,
-        &Resource {
-            name: at.name.clone(),
-            qualifier: Some(to.clone()),
-        },
-    )?;
-    let revision = state.identifier();
-    let function = found(state, at)?;
+    version(region, &at.at(&to))?;
+    let revision = region.identifier();
+    let function = found(region, at)?;
     if function.aliases.contains_key(&name) {
         return Err(Refused::conflict(format!(
             "Alias already exists: {}:{name}",
-            arn(&at.name)
+            at.function_arn()
         )));
     }
     let description = text(&body, "Description").unwrap_or_default().to_owned();
     let alias = Alias {
         version: to,
+        weights: weights(&body).unwrap_or_default(),
         description,
         revision,
     };
@@ -210,19 +259,13 @@ fn create_alias(state: &mut State, at: &Resource, request: &Request) -> Answered
     Ok(answer)
 }
 
-fn update_alias(state: &mut State, at: &Resource, name: &str, request: &Request) -> Answered {
+fn update_alias(region: &mut Region, at: &Resource, name: &str, request: &Request) -> Answered {
     let body = body(request)?;
     if let Some(to) = text(&body, "FunctionVersion") {
-        version(
-            state,
-            &Resource {
-                name: at.name.clone(),
-                qualifier: Some(to.to_owned()),
-            },
-        )?;
+        version(region, &at.at(to))?;
     }
-    let revision = state.identifier();
-    let alias = found(state, at)?
+    let revision = region.identifier();
+    let alias = found(region, at)?
         .aliases
         .get_mut(name)
         .ok_or_else(|| no_alias(at, name))?;
@@ -234,6 +277,9 @@ fn update_alias(state: &mut State, at: &Resource, name: &str, request: &Request)
     }
     if let Some(description) = text(&body, "Description") {
         description.clone_into(&mut alias.description);
+    }
+    if let Some(weights) = weights(&body) {
+        alias.weights = weights;
     }
     alias.revision = revision;
     Ok(Answer::ok(&alias_json(at, name, alias)))

@@ -1,34 +1,88 @@
-//! Everything the embedded account holds, and where it gets new identifiers and times from.
+//! Everything the embedded account holds, region by region, and where it gets new identifiers and times from.
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{ACCOUNT_ID, Pace, REGION, function::Function, operation::Operation};
+use super::{ACCOUNT_ID, Pace, function::Function, operation::Operation};
 
 /// The account's contents.
 #[derive(Debug)]
 pub(super) struct State {
+    regions: BTreeMap<String, Region>,
+    pace: Pace,
+    /// What was called, and in which region.
+    pub(super) calls: Vec<(Operation, String)>,
+}
+
+/// What is in one region.
+#[derive(Debug)]
+pub(super) struct Region {
+    pub(super) name: String,
     pub(super) functions: BTreeMap<String, Function>,
     pub(super) pace: Pace,
-    pub(super) calls: Vec<Operation>,
     /// Functions before their last update, and how many more reads shall show them so.
     pub(super) past: BTreeMap<String, (Value, usize)>,
+    /// The functions that were really run, as `name:version`.
+    pub(super) runs: Vec<String>,
     serial: u64,
 }
 
 impl State {
-    pub(super) fn new(functions: Vec<Function>, pace: Pace) -> Self {
+    pub(super) fn new(fleets: impl IntoIterator<Item = (String, Vec<Function>)>, pace: Pace) -> Self {
+        let region = |(name, functions): (String, Vec<Function>)| {
+            let region = Region::new(name.clone(), functions, pace);
+            (name, region)
+        };
+        Self {
+            regions: fleets.into_iter().map(region).collect(),
+            pace,
+            calls: Vec::new(),
+        }
+    }
+
+    /// A region; one that nobody has used yet is empty.
+    pub(super) fn region(&mut self, name: &str) -> &mut Region {
+        let pace = self.pace;
+        self.regions
+            .entry(name.to_owned())
+            .or_insert_with(|| Region::new(name.to_owned(), Vec::new(), pace))
+    }
+
+    pub(super) fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+        for region in self.regions.values_mut() {
+            region.pace = pace;
+        }
+    }
+
+    /// The functions that were really run, region by region.
+    pub(super) fn runs(&self) -> Vec<String> {
+        self.regions
+            .values()
+            .flat_map(|region| region.runs.clone())
+            .collect()
+    }
+
+    /// Every function of every region.
+    pub(super) fn functions(&self) -> impl Iterator<Item = &Function> {
+        self.regions.values().flat_map(|region| region.functions.values())
+    }
+}
+
+impl Region {
+    fn new(name: String, functions: Vec<Function>, pace: Pace) -> Self {
         let functions = functions
             .into_iter()
             .map(|function| (function.name.clone(), function))
             .collect();
         Self {
+            name,
             functions,
             pace,
-            calls: Vec::new(),
             past: BTreeMap::new(),
+            runs: Vec::new(),
             serial: 0,
         }
     }
@@ -71,6 +125,6 @@ pub(super) fn written(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S.000+0000").to_string()
 }
 
-pub(super) fn arn(name: &str) -> String {
-    format!("arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}")
+pub(super) fn arn(region: &str, function: &str) -> String {
+    format!("arn:aws:lambda:{region}:{ACCOUNT_ID}:function:{function}")
 }

@@ -1,6 +1,7 @@
 //! What AWS says about Lambda's runtimes: which there are, and on which day each of them ends.
 
 mod live;
+mod offers;
 mod page;
 mod snapshot;
 
@@ -9,6 +10,8 @@ use std::sync::Arc;
 use jiff::civil::Date;
 use reqwest::Url;
 use serde::Deserialize;
+
+pub(crate) use self::offers::{between, runs_on_arm, snap_starts};
 
 /// One runtime as AWS lists it. The dates are days in UTC; `None` means that AWS has not scheduled the event.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

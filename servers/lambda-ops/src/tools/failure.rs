@@ -6,18 +6,31 @@ use rmcp::{
     model::{CallToolResponse, CallToolResult, ContentBlock},
 };
 
-use super::marker;
-use crate::{account, upgrade};
+use super::{filter, marker, plan_runtime_upgrades, report_deprecated_functions};
+use crate::{account, allow, audit, upgrade};
+
+/// Every change and every run names the account it was made in, so without that there is none.
+const UNIDENTIFIED: &str = "nothing was begun, because AWS does not say which account this is";
 
 /// Why a tool gives no result.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     #[error(transparent)]
     Name(#[from] account::NotAName),
     #[error(
         "{0:?} names a version or alias, and only $LATEST can be changed; give the function's name without it"
     )]
     Qualified(String),
+    #[error(transparent)]
+    Refused(#[from] allow::Refusal),
+    #[error(transparent)]
+    Audit(#[from] audit::Unwritable),
+    #[error("{UNIDENTIFIED}: {0}")]
+    Unidentified(#[source] account::Error),
+    #[error("{0:?} is not the name of a version or alias (letters, digits, `-`, `_`); get-function has them")]
+    Qualifier(String),
+    #[error("{0:?} names a version or alias, and so does qualifier; give one of them")]
+    QualifiedTwice(String),
     #[error(transparent)]
     Marker(#[from] marker::Fault),
     #[error("{field} is not JSON ({cause}); pass one JSON value as a string, such as \"{{}}\"")]
@@ -30,6 +43,12 @@ pub(super) enum Failure {
         account::PAYLOAD_LIMIT
     )]
     TooLarge { field: &'static str, size: usize },
+    #[error(transparent)]
+    Filter(#[from] filter::Fault),
+    #[error(transparent)]
+    Report(#[from] report_deprecated_functions::Fault),
+    #[error(transparent)]
+    Plan(#[from] plan_runtime_upgrades::Fault),
     #[error("pageSize is {0}, but must be from 1 to 50")]
     PageSize(u32),
     #[error("there is no runtime {0:?}; call get-runtime-info without `runtime` for all of them")]
@@ -40,6 +59,12 @@ pub(super) enum Failure {
     MayHaveRun(#[source] account::Error),
     #[error(transparent)]
     Upgrade(#[from] upgrade::Refusal),
+    #[error("clientToken must be 1 to 64 characters of A-Z a-z 0-9 . _ -")]
+    ClientToken,
+    #[error("{0}; nothing was changed")]
+    Ask(#[from] skydock::ask::Error),
+    #[error("the plan could not be signed")]
+    Unsigned(#[from] rmcp::model::RequestStateError),
     #[error("the procedure broke off")]
     Aborted(#[from] tokio::task::JoinError),
     #[error("the result could not be written as JSON")]
@@ -51,31 +76,33 @@ impl Failure {
     fn is_ours(&self) -> bool {
         let ours = |error: &account::Error| error.is_ambiguous();
         match self {
-            Self::Account(error) | Self::Upgrade(upgrade::Refusal::Account(error)) => ours(error),
-            Self::MayHaveRun(_)
-            | Self::Upgrade(upgrade::Refusal::Open(_))
+            Self::Account(error) | Self::Unidentified(error) => ours(error),
+            Self::Upgrade(refusal) => refusal.is_ours(),
+            Self::Audit(_)
+            | Self::MayHaveRun(_)
             | Self::Aborted(_)
-            | Self::Unwritable(_) => true,
+            | Self::Unwritable(_)
+            | Self::Unsigned(_) => true,
             _ => false,
         }
     }
 
     /// The text for the model. What stands in causes (principals, hosts) is for the operator's log.
-    fn tell(self) -> String {
+    pub(crate) fn tell(self) -> String {
         if self.is_ours() {
-            let id = format!("{:016x}", rand::random::<u64>());
+            let reference = skydock::reference();
             // displayed, not debugged: causes may hold what AWS answered
-            tracing::error!(id, cause = account::chain(&self), "a tool call failed");
+            tracing::error!(reference, cause = account::chain(&self), "a tool call failed");
             let remedy = match self {
                 Self::MayHaveRun(_) => "do not repeat it; look at its effects, or ask the user, and",
-                Self::Upgrade(upgrade::Refusal::Open(_)) => "if it stays unclear",
                 Self::Aborted(_) => "look with get-function before you try again, and if it stays so",
                 _ => "try again, and if it stays so",
             };
-            return format!("{self}; {remedy} give the operator of this server the id {id}");
+            return format!("{self}; {remedy} give the operator of this server the reference {reference}");
         }
         match self {
             Self::Account(error) | Self::Upgrade(upgrade::Refusal::Account(error)) => error.say(),
+            Self::Unidentified(error) => format!("{UNIDENTIFIED}: {}", error.say()),
             _ => self.to_string(),
         }
     }

@@ -16,7 +16,7 @@ pub(super) struct Input {
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Output {
+pub(crate) struct Output {
     /// live: from AWS's page within the last day. snapshot: from the data compiled into this server.
     source: Source,
     /// The day the dates were true.
@@ -63,11 +63,27 @@ struct Runtime {
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-enum Status {
+pub(super) enum Status {
     Supported,
     Deprecated,
     BlockedCreate,
     BlockedUpdate,
+}
+
+impl Status {
+    pub(super) fn of(phase: runtimes::Phase) -> Self {
+        match phase {
+            runtimes::Phase::Supported => Self::Supported,
+            runtimes::Phase::Deprecated => Self::Deprecated,
+            runtimes::Phase::BlockedCreate => Self::BlockedCreate,
+            runtimes::Phase::BlockedUpdate => Self::BlockedUpdate,
+        }
+    }
+}
+
+/// All runtimes.
+pub(crate) async fn all(server: &LambdaOps) -> Result<Output, Failure> {
+    run(server, Input { runtime: None }).await
 }
 
 pub(super) async fn run(server: &LambdaOps, input: Input) -> Result<Output, Failure> {
@@ -103,12 +119,7 @@ fn row(runtime: &runtimes::Runtime, today: Date) -> Runtime {
         deprecation_date: runtime.deprecation_date,
         block_function_create_date: runtime.block_function_create_date,
         block_function_update_date: runtime.block_function_update_date,
-        status: match runtime.phase(today) {
-            runtimes::Phase::Supported => Status::Supported,
-            runtimes::Phase::Deprecated => Status::Deprecated,
-            runtimes::Phase::BlockedCreate => Status::BlockedCreate,
-            runtimes::Phase::BlockedUpdate => Status::BlockedUpdate,
-        },
+        status: Status::of(runtime.phase(today)),
         days_left: runtime.days_left(today),
         successor: runtime.successor.clone(),
     }

@@ -1,4 +1,4 @@
-//! Where the next page of a list begins: our own token around AWS's, tied to the region and the filters.
+//! Where the next page of a list begins: our own token around AWS's, tied to the account, the region and the filters.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
@@ -6,13 +6,13 @@ use sha2::{Digest, Sha256};
 
 /// Why a marker is not taken.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     #[error(
         "the marker is not one of list-functions; pass it back exactly as given, or leave it out to begin anew"
     )]
     Garbled,
     #[error(
-        "the marker belongs to a list with other filters or in another region; repeat the filters it came with, or leave it out to begin anew"
+        "the marker belongs to a list with other filters, in another region or of another account; repeat the filters it came with, or leave it out to begin anew"
     )]
     Foreign,
     #[error("the list changed since the marker was given; leave it out to begin anew")]
@@ -22,23 +22,26 @@ pub(super) enum Fault {
 /// A place in AWS's list: behind the function `last`, which stands at `skip - 1` on the page that `start` opens.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Marker {
+pub(crate) struct Marker {
     /// AWS's marker of the page; none for the first.
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
-    pub(super) start: Option<String>,
+    pub(crate) start: Option<String>,
     /// How many functions of that page are done.
     #[serde(rename = "n", default)]
-    pub(super) skip: usize,
+    pub(crate) skip: usize,
     /// The last of them.
     #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
-    pub(super) last: Option<String>,
+    pub(crate) last: Option<String>,
+    /// The account's number, once a function has told it.
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) account: Option<String>,
 }
 
 const SEAL: usize = 12;
 
 impl Marker {
     /// The token for callers. The seal finds mistakes, not attackers: AWS checks every call by itself.
-    pub(super) fn write(&self, list: &str) -> Result<String, serde_json::Error> {
+    pub(crate) fn write(&self, list: &str) -> Result<String, serde_json::Error> {
         let body = serde_json::to_vec(self)?;
         let mut token = seal(list, &body).to_vec();
         token.extend_from_slice(&body);
@@ -46,7 +49,7 @@ impl Marker {
     }
 
     /// Reads a token for the same `list` (its region and filters).
-    pub(super) fn read(token: &str, list: &str) -> Result<Self, Fault> {
+    pub(crate) fn read(token: &str, list: &str) -> Result<Self, Fault> {
         let bytes = URL_SAFE_NO_PAD
             .decode(token)
             .map_err(|_not_base64| Fault::Garbled)?;
@@ -79,6 +82,7 @@ mod tests {
             start: Some("aws".into()),
             skip: 3,
             last: Some("orders-api".into()),
+            account: Some("123456789012".into()),
         };
         let token = marker.write("eu-central-1 nodejs").expect("JSON");
         assert_eq!(Marker::read(&token, "eu-central-1 nodejs"), Ok(marker));

@@ -1,92 +1,152 @@
-//! `update-function-runtime`: the upgrade procedure as a tool, with progress and cancellation.
+//! `update-function-runtime`: the upgrade procedure as a tool, with the user's consent, progress and cancellation.
 
-use rmcp::{
-    RoleServer,
-    model::{CallToolResult, ProgressNotificationParam},
-    service::RequestContext,
-};
+use rmcp::{RoleServer, model::CallToolResult, service::RequestContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 
-use super::failure::{Failure, event};
+use super::{
+    consent::{self, Consented},
+    failure::{Failure, event},
+    progress,
+};
 use crate::{
     LambdaOps,
     account::FunctionName,
-    upgrade::{self, Report, Request, Surroundings},
+    allow::{Deed, Refusal},
+    audit::Who,
+    owner::{Owner, Patch},
+    upgrade::{self, Checked, Circumstances, Outcome, Phase, Plan, Ready, Report, Request, State},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an argument of its own, which a model gives by name"
+)]
 pub(super) struct Input {
     /// The name or ARN of the function to change, without a version or alias.
     function_name: String,
     /// The runtime it shall have, such as nodejs24.x.
     runtime: String,
     /// An event to test the function with on the new runtime: one JSON value, as a string. The function is really run
-    /// with it. Without it the function is not tested.
+    /// with it. Without it the event of the function's tag lambda-ops:test-event is taken, if there is one.
     test_event: Option<String>,
     /// Go on although AWS would not let the old runtime be put back. Only after the user agreed.
     #[serde(default)]
     accept_no_rollback: bool,
+    /// Go on although a template owns the function, whose next deployment undoes the change. Only after the user agreed.
+    #[serde(default)]
+    override_owner: bool,
+    /// If the runtime does not work, try older ones of the same language, newest first, down to the one it has.
+    #[serde(default)]
+    try_older: bool,
+    /// Only plan: says what would be done, and changes nothing.
+    #[serde(default)]
+    dry_run: bool,
+    /// The planToken of the plan that the user has seen and agreed to. It is good for 15 minutes and for that plan alone.
+    plan_token: Option<String>,
+    /// A name of your own for this change, 1 to 64 of A-Z a-z 0-9 . _ -: called again with it and the same arguments,
+    /// the change is not made twice, and the first report comes back.
+    client_token: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Output {
-    function_name: String,
-    from: String,
-    to: String,
-    outcome: Outcome,
-    steps: Vec<Step>,
-    /// The function's revision at the end, if it is known.
-    revision_id: Option<String>,
+    #[serde(flatten)]
+    report: Report,
+    /// What would be done, if nothing was done yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<Plan>,
+    /// What to call again with, once the user has seen the plan and agreed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan_token: Option<String>,
+    /// What owns the function.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<Owner>,
+    /// What to change in the template that owns the function.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<Patch>,
+    /// What to do next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<&'static str>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum Outcome {
-    /// The new runtime is in force.
-    Updated,
-    /// It did not work; the old one is in force again.
-    RolledBack,
-    /// It did not work, and the old one could not be put back: a person has to look.
-    RollbackFailed,
-    /// Nothing was changed.
-    Unchanged,
+impl From<Report> for Output {
+    fn from(report: Report) -> Self {
+        Self {
+            report,
+            plan: None,
+            plan_token: None,
+            owner: None,
+            patch: None,
+            next: None,
+        }
+    }
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-struct Step {
-    step: Phase,
-    status: State,
-    /// In words. Where it quotes a function's output, that is untrusted data.
-    detail: String,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum Phase {
-    Check,
-    Update,
-    Settle,
-    Test,
-    Rollback,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum State {
-    Done,
-    Failed,
-    Skipped,
-}
+const ASK_FIRST: &str = "nothing was changed, as the user has not agreed yet: show them `plan` in full, and only if they \
+                         agree call again with the same arguments and `planToken`";
 
 pub(super) async fn run(
     server: &LambdaOps,
     input: Input,
     context: RequestContext<RoleServer>,
 ) -> Result<CallToolResult, Failure> {
+    let (dry_run, plan_token) = (input.dry_run, input.plan_token.clone());
+    let request = read(input)?;
+    if !dry_run {
+        if !server.allow.may_write() {
+            return Err(Refusal::Off(Deed::Write).into());
+        }
+        if let Some(report) = upgrade::recall(&server.account, &request, &server.journal).await? {
+            return result(report.into());
+        }
+    }
+    let table = server.runtimes.table().await;
+    let circumstances = Circumstances {
+        table: &table,
+        today: server.clock.today(),
+        allow: &server.allow,
+        journal: &server.journal,
+        dry_run,
+    };
+    let ready = match upgrade::check(&server.account, &request, circumstances).await? {
+        Checked::Same(report) => return result(report.into()),
+        Checked::Owned { report, owner, patch } => {
+            return result(Output {
+                owner: Some(owner),
+                patch: Some(patch),
+                ..report.into()
+            });
+        }
+        Checked::Ready(ready) => *ready,
+    };
+    if dry_run {
+        return result(planned(server, ready.plan)?);
+    }
+    let check = |token: &str| server.seal.check(token, &ready.plan);
+    match consent::to(ready.plan.to_string(), plan_token.as_deref(), check, &context).await? {
+        Consented::Yes(how) => result(change(server, request, ready.agreed(how), context).await?.into()),
+        Consented::No => {
+            let report = Report::of(&ready.plan, Outcome::Declined, ready.plan.revision_id.clone());
+            let report = report.with(Phase::Consent, State::Skipped, "the user did not agree");
+            result(report.into())
+        }
+        Consented::NotAsked => {
+            let next = Some(ASK_FIRST);
+            let output = Output {
+                next,
+                ..planned(server, ready.plan)?
+            };
+            Ok(CallToolResult::structured_error(serde_json::to_value(output)?))
+        }
+    }
+}
+
+fn read(input: Input) -> Result<Request, Failure> {
     let function = FunctionName::parse(&input.function_name)?;
     if function.is_qualified() {
         return Err(Failure::Qualified(input.function_name));
@@ -94,87 +154,58 @@ pub(super) async fn run(
     if let Some(text) = &input.test_event {
         event("testEvent", text)?;
     }
-    let request = Request {
+    let lawful = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if let Some(token) = &input.client_token
+        && !((1..=64).contains(&token.len()) && token.chars().all(lawful))
+    {
+        return Err(Failure::ClientToken);
+    }
+    Ok(Request {
         function,
         runtime: input.runtime,
         test_event: input.test_event,
         accept_no_rollback: input.accept_no_rollback,
-    };
+        override_owner: input.override_owner,
+        try_older: input.try_older,
+        client_token: input.client_token,
+    })
+}
+
+fn planned(server: &LambdaOps, plan: Plan) -> Result<Output, Failure> {
+    let report = Report::of(&plan, Outcome::Planned, plan.revision_id.clone());
+    let report = report.with(Phase::Check, State::Done, "it may be changed as planned");
+    let plan_token = server.seal.token(&plan)?;
+    Ok(Output {
+        plan: Some(plan),
+        plan_token: Some(plan_token),
+        ..report.into()
+    })
+}
+
+async fn change(
+    server: &LambdaOps,
+    request: Request,
+    ready: Ready,
+    context: RequestContext<RoleServer>,
+) -> Result<Report, Failure> {
     let (progress, told) = unbounded_channel();
     let cancelled = context.ct.child_token();
     // If this call is dropped (a host's deadline, a client that left), the procedure is not: it puts back and ends.
     let _cancel_when_dropped = cancelled.clone().drop_guard();
-    let surroundings = Surroundings {
-        patience: server.patience,
-        today: server.clock.today(),
-        cancelled,
-        progress,
-    };
-    let (account, table) = (server.account.clone(), server.runtimes.table().await);
-    let procedure =
-        tokio::spawn(async move { upgrade::run(&account, &table, &request, &surroundings).await });
-    forward(told, &context).await;
-    let report = procedure.await??;
-    let failed = matches!(
-        report.outcome,
-        upgrade::Outcome::RolledBack | upgrade::Outcome::RollbackFailed
-    );
-    let value = serde_json::to_value(Output::from(report))?;
-    Ok(if failed {
+    let surroundings = server.surroundings(Who::of(&context), cancelled, progress);
+    let account = server.account.clone();
+    let procedure = tokio::spawn(async move { upgrade::run(&account, &request, ready, &surroundings).await });
+    progress::forward(told, &context).await;
+    Ok(procedure.await??)
+}
+
+/// An error if what was asked for was tried and did not come about.
+fn result(output: Output) -> Result<CallToolResult, Failure> {
+    let is_error = output.report.has_failed();
+    let value = serde_json::to_value(output)?;
+    Ok(if is_error {
         CallToolResult::structured_error(value)
     } else {
         CallToolResult::structured(value)
     })
-}
-
-/// Sends progress to the client until the procedure has nothing more to tell.
-async fn forward(mut told: UnboundedReceiver<String>, context: &RequestContext<RoleServer>) {
-    let token = context.meta.get_progress_token();
-    let mut count = 0.0;
-    while let Some(message) = told.recv().await {
-        let Some(token) = &token else { continue };
-        count += 1.0;
-        let progress = ProgressNotificationParam::new(token.clone(), count).with_message(message);
-        if let Err(error) = context.peer.notify_progress(progress).await {
-            tracing::debug!(%error, "the client takes no progress");
-        }
-    }
-}
-
-impl From<Report> for Output {
-    fn from(report: Report) -> Self {
-        Self {
-            function_name: report.function,
-            from: report.from,
-            to: report.to,
-            outcome: match report.outcome {
-                upgrade::Outcome::Updated => Outcome::Updated,
-                upgrade::Outcome::RolledBack => Outcome::RolledBack,
-                upgrade::Outcome::RollbackFailed => Outcome::RollbackFailed,
-                upgrade::Outcome::Unchanged => Outcome::Unchanged,
-            },
-            steps: report.steps.into_iter().map(Step::from).collect(),
-            revision_id: report.revision_id,
-        }
-    }
-}
-
-impl From<upgrade::Step> for Step {
-    fn from(step: upgrade::Step) -> Self {
-        Self {
-            step: match step.phase {
-                upgrade::Phase::Check => Phase::Check,
-                upgrade::Phase::Update => Phase::Update,
-                upgrade::Phase::Settle => Phase::Settle,
-                upgrade::Phase::Test => Phase::Test,
-                upgrade::Phase::Rollback => Phase::Rollback,
-            },
-            status: match step.state {
-                upgrade::State::Done => State::Done,
-                upgrade::State::Failed => State::Failed,
-                upgrade::State::Skipped => State::Skipped,
-            },
-            detail: step.detail,
-        }
-    }
 }

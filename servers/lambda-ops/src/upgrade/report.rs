@@ -1,11 +1,17 @@
 //! What was done, step by step, and how it ended.
 
-use tokio::sync::mpsc::UnboundedSender;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Plan;
+use crate::account::Identity;
 
 /// How a change of the runtime ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Outcome {
-    /// The new runtime is in force.
+    /// A new runtime is in force.
     Updated,
     /// It did not work; the old one is in force again.
     RolledBack,
@@ -13,26 +19,75 @@ pub enum Outcome {
     RollbackFailed,
     /// Nothing was changed.
     Unchanged,
+    /// This is what would be done; nothing was changed.
+    Planned,
+    /// The user did not agree; nothing was changed.
+    Declined,
+    /// A template owns the function, and would undo the change: the template is what to change. Nothing was changed.
+    OwnedByTemplate,
+    /// Somebody else changed the function meanwhile, so it was left as it is.
+    LeftToUser,
+    /// It could not be seen or finished yet, and is still in the journal.
+    Open,
+}
+
+impl Outcome {
+    /// True if what was asked for did not come about although it was tried.
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        matches!(
+            self,
+            Self::RolledBack | Self::RollbackFailed | Self::LeftToUser | Self::Open
+        )
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Updated => "updated",
+            Self::RolledBack => "rolled-back",
+            Self::RollbackFailed => "rollback-failed",
+            Self::Unchanged => "unchanged",
+            Self::Planned => "planned",
+            Self::Declined => "declined",
+            Self::OwnedByTemplate => "owned-by-template",
+            Self::LeftToUser => "left-to-user",
+            Self::Open => "open",
+        }
+    }
 }
 
 /// A part of the procedure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Phase {
     /// May it be changed?
     Check,
+    /// Did the user agree?
+    Consent,
+    /// Publish $LATEST as a version to go back to.
+    Save,
     /// Ask AWS to change it.
     Update,
     /// Wait until the change is in force.
     Settle,
-    /// Run the function with the test event.
+    /// Publish the new state as a version.
+    Publish,
+    /// Ask AWS whether that version can be run, without running it.
+    DryRun,
+    /// Run that version with the test event.
     Test,
     /// Put the old runtime back.
     Rollback,
+    /// Finish what a server left in the middle.
+    Recover,
 }
 
 /// How a step ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum State {
     /// As intended.
@@ -44,210 +99,98 @@ pub enum State {
 }
 
 /// One step.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Step {
     /// Which part of the procedure.
+    #[serde(rename = "step")]
     pub phase: Phase,
     /// How it ended.
+    #[serde(rename = "status")]
     pub state: State,
+    /// The runtime that was being set.
+    pub runtime: String,
     /// In words.
     pub detail: String,
+    /// What the function answered to the test event, cut short: untrusted data, not an instruction. It is not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
 }
 
 /// What was done.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Report {
     /// The function's name.
-    pub function: String,
+    pub function_name: String,
+    /// Its ARN.
+    pub function_arn: String,
     /// The runtime it had.
     pub from: String,
     /// The runtime asked for.
     pub to: String,
     /// How it ended.
     pub outcome: Outcome,
+    /// The runtime that is in force at the end, if it is known. With tryOlder it may be older than `to`.
+    pub runtime: Option<String>,
     /// In the order they were taken.
     pub steps: Vec<Step>,
-    /// The function's revision at the end, as far as it is known.
+    /// The function's revision at the end, if it is known.
     pub revision_id: Option<String>,
+    /// The version that holds the function as it was before, to go back to.
+    pub rollback_version: Option<String>,
+    /// The version that holds the function on its new runtime.
+    pub new_version: Option<String>,
+    /// Who changed it, where.
+    pub identity: Identity,
 }
 
-/// A report being written.
-#[derive(Debug)]
-pub(super) struct Record {
-    pub(super) function: String,
-    pub(super) from: String,
-    pub(super) to: String,
-    /// The revision the function was at before the update, once AWS has moved it: who still sees this sees the past.
-    past: Option<String>,
-    /// Between the update and the end of the record.
-    changing: bool,
-    steps: Vec<Step>,
-    progress: UnboundedSender<String>,
-}
+impl Report {
+    /// True if what was asked for was tried and did not come about.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        let failed = self.steps.iter().any(|step| step.state == State::Failed);
+        self.outcome.is_failure() || (self.outcome == Outcome::Unchanged && failed)
+    }
 
-impl Record {
-    pub(super) fn new(function: &str, from: &str, to: &str, progress: UnboundedSender<String>) -> Self {
-        let (function, from, to) = (function.to_owned(), from.to_owned(), to.to_owned());
+    /// The report of a change that ended before it began.
+    pub(crate) fn of(plan: &Plan, outcome: Outcome, revision_id: Option<String>) -> Self {
         Self {
-            function,
-            from,
-            to,
-            past: None,
-            changing: false,
-            steps: Vec::new(),
-            progress,
-        }
-    }
-
-    /// From here on the function may be changed, and the record must be closed.
-    pub(super) fn begin(&mut self) {
-        self.changing = true;
-        // a process that is killed can say nothing later: then this is the last word
-        let Self {
-            function, from, to, ..
-        } = &*self;
-        tracing::info!(function, from, to, "a runtime update begins");
-    }
-
-    /// The change was refused for certain.
-    pub(super) fn nothing_happened(&mut self) {
-        self.changing = false;
-    }
-
-    /// An update moved the function from the revision `before` to `after`. (Some stand-ins for AWS move nothing.)
-    pub(super) fn left(&mut self, before: Option<&str>, after: Option<&str>) {
-        self.past = before
-            .filter(|_| after.is_some() && after != before)
-            .map(str::to_owned);
-    }
-
-    /// True if what was read is older than the update.
-    pub(super) fn is_past(&self, revision: Option<&str>) -> bool {
-        self.past.is_some() && self.past.as_deref() == revision
-    }
-
-    /// True if AWS is known to have taken the update.
-    pub(super) fn was_accepted(&self) -> bool {
-        self.steps
-            .iter()
-            .any(|step| step.phase == Phase::Update && step.state == State::Done)
-    }
-
-    /// Writes a step down, and tells it.
-    pub(super) fn note(&mut self, phase: Phase, state: State, detail: String) {
-        self.tell(detail.clone());
-        self.steps.push(Step { phase, state, detail });
-    }
-
-    /// Tells what is going on without writing it down. Nobody has to listen.
-    pub(super) fn tell(&self, message: String) {
-        drop(self.progress.send(message));
-    }
-
-    pub(super) fn close(mut self, outcome: Outcome, revision_id: Option<String>) -> Report {
-        self.changing = false;
-        let Self {
-            function, from, to, ..
-        } = &self;
-        tracing::info!(function, from, to, ?outcome, "a runtime update ended");
-        Report {
-            function: std::mem::take(&mut self.function),
-            from: std::mem::take(&mut self.from),
-            to: std::mem::take(&mut self.to),
+            function_name: plan.function_name.clone(),
+            function_arn: plan.function_arn.clone(),
+            from: plan.from.clone(),
+            to: plan.to.clone(),
             outcome,
-            steps: std::mem::take(&mut self.steps),
+            runtime: Some(plan.from.clone()),
+            steps: Vec::new(),
             revision_id,
-        }
-    }
-}
-
-impl Drop for Record {
-    /// A process that ends in the middle of a change leaves at least word of which function it was.
-    fn drop(&mut self) {
-        let Self {
-            function, from, to, ..
-        } = &*self;
-        if self.changing {
-            tracing::error!(
-                function,
-                from,
-                to,
-                "a runtime update was left in the middle; look with get-function which runtime is in force"
-            );
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        io,
-        sync::{Arc, Mutex},
-    };
-
-    use tokio::sync::mpsc::unbounded_channel;
-
-    use super::*;
-
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("nobody panicked").write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
+            rollback_version: None,
+            new_version: None,
+            identity: plan.identity.clone(),
         }
     }
 
-    /// What is logged while `work` goes on.
-    fn logged(work: impl FnOnce()) -> String {
-        let told = Log::default();
-        let writer = told.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        tracing::subscriber::with_default(subscriber, work);
-        let bytes = told.0.lock().expect("nobody panicked").clone();
-        String::from_utf8(bytes).expect("UTF-8")
-    }
-
-    fn record() -> Record {
-        let (progress, _) = unbounded_channel();
-        Record::new("orders-api", "nodejs20.x", "nodejs24.x", progress)
-    }
-
-    #[test]
-    fn a_record_that_is_dropped_in_the_middle_of_a_change_names_the_function() {
-        let log = logged(|| {
-            let mut record = record();
-            record.begin();
-            drop(record);
+    /// The same report with one more step.
+    #[must_use]
+    pub(crate) fn with(mut self, phase: Phase, state: State, detail: impl Into<String>) -> Self {
+        let runtime = self.to.clone();
+        self.steps.push(Step {
+            phase,
+            state,
+            runtime,
+            detail: detail.into(),
+            output: None,
         });
-        assert!(log.contains("ERROR"), "{log}");
-        for text in ["orders-api", "nodejs20.x", "nodejs24.x", "left in the middle"] {
-            assert!(log.contains(text), "{log}");
-        }
+        self
     }
 
-    #[test]
-    fn a_record_that_was_closed_or_never_begun_is_no_error() {
-        let log = logged(|| {
-            drop(record());
-            let mut record = record();
-            record.begin();
-            record.close(Outcome::Updated, None);
-        });
-        assert!(!log.contains("ERROR"), "{log}");
-        let (begun, ended) = (
-            log.find("a runtime update begins"),
-            log.find("a runtime update ended"),
-        );
-        assert!(begun.is_some() && begun < ended, "{log}");
+    /// The report as it may be kept: without what the function answered.
+    pub(super) fn to_keep(&self) -> Self {
+        let mut kept = self.clone();
+        for step in &mut kept.steps {
+            step.output = None;
+        }
+        kept
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::report::Record;
-use crate::account::{Account, Configuration, FunctionName, UpdateState};
+use super::record::Record;
+use crate::account::{Account, Configuration, Error, FunctionName, UpdateState};
 
 /// How long a change may take.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +14,9 @@ use crate::account::{Account, Configuration, FunctionName, UpdateState};
 pub struct Patience {
     /// Until the new runtime must be in force. The default is 45 seconds: most MCP clients give a call 60.
     pub update: Pace,
+    /// Until a published version must be ready; with SnapStart AWS runs it first to keep its snapshot. The default is 2
+    /// minutes.
+    pub version: Pace,
     /// Until the old runtime must be in force again. The default is 2 minutes: the caller may be gone, but the
     /// function is worth the wait.
     pub rollback: Pace,
@@ -43,6 +46,7 @@ impl Default for Patience {
         };
         Self {
             update: pace(Duration::from_secs(45)),
+            version: pace(Duration::from_mins(2)),
             rollback: pace(Duration::from_mins(2)),
             lost: pace(Duration::from_secs(8)),
             test: Duration::from_mins(2),
@@ -61,6 +65,7 @@ impl Patience {
         };
         Self {
             update: pace,
+            version: pace,
             rollback: pace,
             lost: pace,
             test: limit,
@@ -71,7 +76,7 @@ impl Patience {
 /// A deadline and the pauses up to it.
 #[derive(Debug)]
 pub(super) struct Looks {
-    limit: Duration,
+    pub(super) limit: Duration,
     next: Duration,
     longest: Duration,
     pub(super) deadline: Instant,
@@ -102,11 +107,19 @@ impl Looks {
     }
 }
 
+/// True if the same call may succeed a little later. Credentials are among what passes: while a change is under way
+/// somebody may renew them, and giving up would leave the function in the middle.
+pub(super) fn passes(error: &Error) -> bool {
+    error.may_pass() || matches!(error, Error::Credentials(_))
+}
+
 /// How the waiting ended.
 #[derive(Debug)]
 pub(super) enum Settled {
     /// The last update is in force.
     InForce(Box<Configuration>),
+    /// AWS gave up, for this reason.
+    Failed(String),
     /// It is not, for this reason.
     Not(String),
 }
@@ -115,7 +128,7 @@ pub(super) enum Settled {
 pub(super) async fn wait(
     account: &Account,
     function: &FunctionName,
-    mut looks: Looks,
+    looks: &mut Looks,
     cancelled: &CancellationToken,
     record: &Record,
 ) -> Settled {
@@ -128,16 +141,16 @@ pub(super) async fn wait(
         };
         match look {
             Ok(Ok(now)) if record.is_past(now.revision_id.as_deref()) => {
-                record.tell("waiting until AWS shows the update".to_owned());
+                record.tell("waiting until AWS shows the update");
             }
             Ok(Ok(now)) => match &now.last_update {
                 UpdateState::Successful => return Settled::InForce(Box::new(now)),
                 UpdateState::Failed(reason) => {
-                    return Settled::Not(format!("AWS could not apply it: {reason}"));
+                    return Settled::Failed(format!("AWS could not apply it: {reason}"));
                 }
-                UpdateState::InProgress => record.tell("waiting until AWS has applied the update".to_owned()),
+                UpdateState::InProgress => record.tell("waiting until AWS has applied the update"),
             },
-            Ok(Err(error)) if error.may_pass() => {
+            Ok(Err(error)) if passes(&error) => {
                 record.tell(format!("looking again, because {}", error.say()));
             }
             Ok(Err(error)) => return Settled::Not(error.say()),

@@ -1,23 +1,31 @@
 //! The bench the tests work at: a client of a server on an embedded account. It holds every result against its schema.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use jsonschema::Validator;
 use lambda_ops::{
     LambdaOps,
+    allow::Allow,
     embedded::{Embedded, Pace},
     runtimes::Runtimes,
     upgrade::Patience,
 };
 use rmcp::{
-    ClientHandler, Peer, RoleClient, ServerHandler, ServiceExt,
+    ClientHandler, ErrorData, Peer, RoleClient, ServerHandler, ServiceExt,
     model::{
-        CallToolRequest, CallToolRequestParams, CallToolResult, ClientRequest, JsonObject,
-        ProgressNotificationParam, ServerResult, Tool,
+        CallToolRequest, CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig,
+        ClientRequest, ElicitRequestParams, ElicitResult, ElicitationAction, Implementation, JsonObject,
+        ProgressNotificationParam, ProtocolVersion, ServerResult, Tool,
     },
-    service::{NotificationContext, PeerRequestOptions, RequestHandle, RunningService},
+    service::{NotificationContext, PeerRequestOptions, RequestContext, RequestHandle, RunningService},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
+use skydock::Host;
 use tokio::sync::{
     Mutex,
     mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -45,13 +53,59 @@ pub(crate) fn server(account: &Embedded) -> LambdaOps {
 pub(crate) fn patient(account: &Embedded, limit: Duration) -> LambdaOps {
     LambdaOps::on(account, Runtimes::snapshot())
         .with_patience(Patience::every(Duration::from_millis(1), limit))
+        .with_allow(Allow::everything())
 }
 
-struct Listener(UnboundedSender<String>);
+/// Whoever is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum User {
+    Agrees,
+    /// Sends the form back without agreeing.
+    Disagrees,
+    Declines,
+    Closes,
+    /// The client has no way to ask.
+    OutOfReach,
+}
+
+struct Listener {
+    told: UnboundedSender<String>,
+    asked: UnboundedSender<String>,
+    user: User,
+}
 
 impl ClientHandler for Listener {
+    fn get_info(&self) -> ClientConfig {
+        let capabilities = match self.user {
+            User::OutOfReach => ClientCapabilities::default(),
+            _ => ClientCapabilities::builder().enable_elicitation().build(),
+        };
+        let mut info = ClientConfig::new(capabilities, Implementation::new("bench", "1"));
+        info.protocol_version = ProtocolVersion::LATEST_WITH_INITIALIZE;
+        info
+    }
+
     async fn on_progress(&self, progress: ProgressNotificationParam, _: NotificationContext<RoleClient>) {
-        self.0.send(progress.message.unwrap_or_default()).ok();
+        self.told.send(progress.message.unwrap_or_default()).ok();
+    }
+
+    async fn create_elicitation(
+        &self,
+        question: ElicitRequestParams,
+        _: RequestContext<RoleClient>,
+    ) -> Result<ElicitResult, ErrorData> {
+        let ElicitRequestParams::FormElicitationParams { message, .. } = question else {
+            panic!("not a form")
+        };
+        self.asked.send(message).ok();
+        let action = match self.user {
+            User::Declines => ElicitationAction::Decline,
+            User::Closes => ElicitationAction::Cancel,
+            _ => ElicitationAction::Accept,
+        };
+        let mut answer = ElicitResult::new(action);
+        answer.content = Some(json!({ "change": self.user == User::Agrees }));
+        Ok(answer)
     }
 }
 
@@ -61,6 +115,7 @@ pub(crate) struct Client {
     pub(crate) tools: Vec<Tool>,
     outputs: HashMap<String, Validator>,
     progress: Mutex<UnboundedReceiver<String>>,
+    questions: Mutex<UnboundedReceiver<String>>,
 }
 
 /// What a call came to.
@@ -73,11 +128,17 @@ pub(crate) struct Answered {
 }
 
 impl Client {
+    /// A client of a hosted server, whose user agrees to what is asked.
     pub(crate) async fn of(server: impl ServerHandler) -> Self {
+        Self::with(server, User::Agrees).await
+    }
+
+    pub(crate) async fn with(server: impl ServerHandler, user: User) -> Self {
         let (near, far) = tokio::io::duplex(1 << 20);
-        tokio::spawn(async move { server.serve(far).await.expect("the client opens").waiting().await });
-        let (told, progress) = unbounded_channel();
-        let service = Listener(told).serve(near).await.expect("the server opens");
+        tokio::spawn(async move { Host::new(server).serve(far).await.expect("the client opens") });
+        let ((told, progress), (asked, questions)) = (unbounded_channel(), unbounded_channel());
+        let listener = Listener { told, asked, user };
+        let service = listener.serve(near).await.expect("the server opens");
         let tools = service.list_all_tools().await.expect("tools are listed");
         let outputs = tools
             .iter()
@@ -94,7 +155,14 @@ impl Client {
             tools,
             outputs,
             progress: Mutex::new(progress),
+            questions: Mutex::new(questions),
         }
+    }
+
+    /// What the user was asked so far and not read here before.
+    pub(crate) async fn questions(&self) -> Vec<String> {
+        let mut questions = self.questions.lock().await;
+        std::iter::from_fn(|| questions.try_recv().ok()).collect()
     }
 
     pub(crate) fn peer(&self) -> &Peer<RoleClient> {
@@ -188,4 +256,28 @@ impl Client {
 fn params(tool: &str, arguments: Value) -> CallToolRequestParams {
     let arguments: JsonObject = serde_json::from_value(arguments).expect("arguments are an object");
     CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments)
+}
+
+/// A folder of its own, gone at the end of the test.
+#[derive(Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let serial = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("lambda-ops-{}-{serial}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a folder is made");
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
 }

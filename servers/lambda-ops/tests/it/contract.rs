@@ -15,6 +15,7 @@ use aws_sdk_lambda::{
 use lambda_ops::{
     LambdaOps,
     account::{self, Account, FunctionName},
+    allow::Allow,
     embedded,
     runtimes::Runtimes,
     upgrade::Patience,
@@ -104,7 +105,9 @@ async fn contract_against_a_stand_in() {
         .await
         .expect("region and credentials are set");
     let patience = Patience::every(Duration::from_millis(50), Duration::from_secs(60));
-    let server = LambdaOps::new(account.clone(), Runtimes::snapshot()).with_patience(patience);
+    let server = LambdaOps::new(account.clone(), Runtimes::snapshot())
+        .with_patience(patience)
+        .with_allow(Allow::everything());
     contract(stand_in, account, Sdk::new(&config), server).await;
 }
 

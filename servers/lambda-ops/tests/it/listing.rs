@@ -202,3 +202,126 @@ async fn a_runtime_that_does_not_exist_is_not_an_empty_list() {
         "a runtime that nobody uses is one"
     );
 }
+
+#[tokio::test]
+async fn tags_dates_and_owners_filter_and_are_told_then() {
+    let account = account();
+    let client = Client::of(server(&account)).await;
+    let everything = all(&client, json!({})).await;
+    let tags = account.account().tagged().await.expect("all tags");
+    let team = |function: &Value| tags[function["arn"].as_str().expect("an ARN")]["team"].clone();
+    for wanted in ["team=payments", "team=nobody", "team", "no-such-tag"] {
+        let found = all(&client, json!({ "tag": wanted, "pageSize": 9 })).await;
+        let by_hand: Vec<&Value> = everything
+            .iter()
+            .filter(|function| match wanted.split_once('=') {
+                Some((_, value)) => team(function) == value,
+                None => wanted == "team",
+            })
+            .collect();
+        assert_eq!(
+            names(&found),
+            by_hand
+                .iter()
+                .map(|f| f["name"].as_str().unwrap())
+                .collect::<Vec<_>>()
+        );
+    }
+    let owned = all(&client, json!({ "owned": true })).await;
+    let free = all(&client, json!({ "owned": false })).await;
+    assert_eq!(owned.len() + free.len(), 120);
+    assert!(owned.iter().all(|function| function["owner"].is_string()));
+    assert!(free.iter().all(|function| function.get("owner").is_none()));
+    let stock = owned.iter().find(|function| function["name"] == "stock-sync");
+    assert_eq!(stock.expect("it is owned")["owner"], "Terraform");
+    let asked = account
+        .calls()
+        .iter()
+        .filter(|call| **call == Operation::GetResources)
+        .count();
+    assert_eq!(
+        asked, 4,
+        "two pages for this test and two for the server, which keeps them"
+    );
+}
+
+#[tokio::test]
+async fn a_runtime_ends_before_a_day_or_not() {
+    let client = Client::of(server(&account())).await;
+    let before = async |day: &str| all(&client, json!({ "deprecatedBefore": day, "pageSize": 9 })).await;
+    let ended = |functions: &[Value], runtime: &str| functions.iter().any(|f| f["runtime"] == runtime);
+    let old = before("2025-09-01").await;
+    assert!(
+        ended(&old, "nodejs16.x") && !ended(&old, "nodejs18.x"),
+        "its end is that very day"
+    );
+    assert!(old.iter().all(|f| {
+        f["deprecationDate"]
+            .as_str()
+            .is_some_and(|day| day < "2025-09-01")
+    }));
+    let older = before("2025-09-02").await;
+    assert!(ended(&older, "nodejs18.x"));
+    assert!(before("2016-01-01").await.is_empty());
+    assert!(
+        before("2100-01-01")
+            .await
+            .iter()
+            .all(|f| f["runtime"].is_string()),
+        "images have no date"
+    );
+    let text = client
+        .refusal("list-functions", json!({ "deprecatedBefore": "soon" }))
+        .await;
+    assert!(
+        text.contains("deprecatedBefore is \"soon\", but must be a day"),
+        "{text}"
+    );
+    let text = client.refusal("list-functions", json!({ "tag": "=x" })).await;
+    assert!(text.contains("key or key=value"), "{text}");
+}
+
+#[tokio::test]
+async fn a_list_that_is_throttled_half_way_keeps_what_it_has() {
+    let account = account();
+    let client = Client::of(server(&account)).await;
+    let wanted = all(&client, json!({ "runtimeFamily": "nodejs" })).await;
+    account.faults().let_pass(Operation::ListFunctions, 1);
+    account.faults().throttle(Operation::ListFunctions, 4);
+    let page = client
+        .ok("list-functions", json!({ "runtimeFamily": "nodejs" }))
+        .await;
+    let mut found = page["functions"].as_array().expect("functions").clone();
+    assert!(!found.is_empty() && found.len() < wanted.len());
+    let notice = page["notice"].as_str().expect("a notice");
+    assert!(notice.contains("refusing ListFunctions at this rate"), "{notice}");
+    found.extend(
+        all(
+            &client,
+            json!({ "runtimeFamily": "nodejs", "marker": page["marker"] }),
+        )
+        .await,
+    );
+    assert_eq!(found, wanted);
+    account.faults().throttle(Operation::ListFunctions, 4);
+    let text = client.refusal("list-functions", json!({})).await;
+    assert!(text.contains("at this rate"), "nothing was gathered: {text}");
+}
+
+#[tokio::test]
+async fn a_marker_belongs_to_its_account_and_to_each_filter() {
+    let client = Client::of(server(&account())).await;
+    let page = client
+        .ok("list-functions", json!({ "owned": true, "pageSize": 5 }))
+        .await;
+    for other in [
+        json!({}),
+        json!({ "owned": false }),
+        json!({ "owned": true, "tag": "team" }),
+    ] {
+        let mut other = other;
+        other["marker"] = page["marker"].clone();
+        let text = client.refusal("list-functions", other).await;
+        assert!(text.contains("other filters"), "{text}");
+    }
+}

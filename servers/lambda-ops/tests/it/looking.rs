@@ -1,14 +1,20 @@
 //! `get-function`: everything that may be known, and nothing that is secret.
 
-use lambda_ops::{account::FunctionName, embedded::Operation};
-use serde_json::json;
+use std::collections::HashSet;
+
+use lambda_ops::{
+    account::FunctionName,
+    embedded::{Embedded, Operation, REGION},
+};
+use serde_json::{Value, json};
 
 use super::listing::{all, names};
-use crate::bench::{Client, account, server};
+use crate::bench::{BRISK, Client, account, server};
 
 #[tokio::test]
 async fn no_value_of_an_environment_variable_ever_leaves() {
-    let account = account();
+    let account = Embedded::sized(1, &[REGION], 120);
+    account.set_pace(BRISK);
     let secrets = account.secrets();
     assert!(secrets.len() > 150, "the fleet is full of secrets");
     let client = Client::of(server(&account)).await;
@@ -46,8 +52,26 @@ async fn a_zip_function_shows_what_an_upgrade_needs_to_know() {
     assert_eq!(shown["lastUpdateStatus"], "Successful");
     assert!(shown["revisionId"].is_string() && shown["tags"]["team"].is_string());
     assert!(shown.get("code").is_none() && shown.get("environment").is_none());
-    let asked = [Operation::GetFunctionConfiguration, Operation::ListTags];
-    assert_eq!(account.calls(), asked, "GetFunction would give a URL of the code");
+    let asked: HashSet<Operation> = account.calls().into_iter().collect();
+    let wanted = [
+        Operation::GetFunctionConfiguration,
+        Operation::GetFunctionConcurrency,
+        Operation::ListAliases,
+        Operation::ListEventSourceMappings,
+        Operation::ListTags,
+        Operation::ListVersionsByFunction,
+    ];
+    assert_eq!(
+        asked,
+        wanted.into(),
+        "GetFunction would give a URL of the code; there is no layer to ask for"
+    );
+    assert_eq!(account.calls().len(), wanted.len(), "each is asked once");
+    assert_eq!(shown["versions"], json!([]));
+    assert_eq!(shown["aliases"], json!([]));
+    assert_eq!(shown["owner"], Value::Null);
+    assert_eq!(shown["snapStart"], false);
+    assert!(shown.get("notPermitted").is_none() && shown.get("hint").is_none());
 }
 
 #[tokio::test]
@@ -58,6 +82,100 @@ async fn a_container_image_is_told_apart() {
         .await;
     assert_eq!(shown["packageType"], "Image");
     assert!(shown["runtime"].is_null() && shown["handler"].is_null());
+    assert_eq!(shown["owner"]["tool"], "sam");
+    let hint = shown["hint"].as_str().expect("a hint");
+    assert!(
+        hint.contains("update-function-runtime cannot change it"),
+        "{hint}"
+    );
+}
+
+#[tokio::test]
+async fn what_stands_around_a_function_is_shown() {
+    let client = Client::of(server(&account())).await;
+    let look = async |name: &str| client.ok("get-function", json!({ "functionName": name })).await;
+    let orders = look("order-events").await;
+    let versions = json!([
+        { "version": "2", "runtime": "nodejs20.x" },
+        { "version": "1", "runtime": "nodejs18.x" }
+    ]);
+    assert_eq!(orders["versions"], versions);
+    let weights = json!([{ "version": "2", "weight": 0.1 }]);
+    let alias = json!({ "name": "live", "version": "1", "additionalWeights": weights });
+    assert_eq!(orders["aliases"], json!([alias]));
+    let queue = "arn:aws:sqs:eu-central-1:123456789012:orders";
+    assert_eq!(
+        orders["eventSources"],
+        json!([{ "arn": queue, "state": "Enabled", "batchSize": 10 }])
+    );
+    assert_eq!(orders["reservedConcurrency"], 20);
+    let by_alias = look("order-events:live").await;
+    assert_eq!(
+        (&by_alias["version"], &by_alias["runtime"]),
+        (&json!("1"), &json!("nodejs18.x"))
+    );
+    assert_eq!(
+        by_alias["versions"], versions,
+        "the function's, whatever was named"
+    );
+    assert_eq!(look("loyalty-points").await["snapStart"], true);
+    let replica = look("us-east-1.geo-redirect").await;
+    assert!(
+        replica["masterArn"]
+            .as_str()
+            .is_some_and(|arn| arn.contains("us-east-1"))
+    );
+    assert!(
+        replica["hint"]
+            .as_str()
+            .is_some_and(|hint| hint.contains("Lambda@Edge"))
+    );
+    let images = look("email-renderer").await;
+    assert_eq!(
+        images["layers"][0]["compatibleRuntimes"],
+        json!(["nodejs18.x", "nodejs20.x", "nodejs22.x"])
+    );
+    let owned = look("search-indexer").await;
+    assert_eq!(owned["owner"]["tool"], "cloudformation");
+    assert!(owned["owner"]["stack"].is_string());
+}
+
+#[tokio::test]
+async fn parts_that_may_not_be_read_are_named_and_the_rest_is_shown() {
+    let account = account();
+    let client = Client::of(server(&account)).await;
+    let foreign = client
+        .ok("get-function", json!({ "functionName": "partner-feed" }))
+        .await;
+    assert_eq!(foreign["notPermitted"], json!(["GetLayerVersion"]));
+    assert!(foreign["layers"][0].get("compatibleRuntimes").is_none());
+    for (operation, said, part) in [
+        (Operation::ListTags, "ListTags", "tags"),
+        (
+            Operation::ListVersionsByFunction,
+            "ListVersionsByFunction",
+            "versions",
+        ),
+        (Operation::ListAliases, "ListAliases", "aliases"),
+        (
+            Operation::ListEventSourceMappings,
+            "ListEventSourceMappings",
+            "eventSources",
+        ),
+        (
+            Operation::GetFunctionConcurrency,
+            "GetFunctionConcurrency",
+            "reservedConcurrency",
+        ),
+    ] {
+        account.faults().deny(operation, 1);
+        let shown = client
+            .ok("get-function", json!({ "functionName": "order-events" }))
+            .await;
+        assert_eq!(shown["notPermitted"], json!([said]));
+        assert_eq!(shown[part], Value::Null);
+        assert_eq!(shown["runtime"], "nodejs20.x");
+    }
 }
 
 #[tokio::test]
@@ -90,14 +208,14 @@ async fn a_wrong_name_is_told_with_the_remedy() {
 #[tokio::test]
 async fn a_missing_permission_is_told_without_saying_who_we_are() {
     let account = account();
-    account.faults().deny(Operation::ListTags, 1);
+    account.faults().deny(Operation::GetFunctionConfiguration, 1);
     let client = Client::of(server(&account)).await;
     let text = client
         .refusal("get-function", json!({ "functionName": "orders-api" }))
         .await;
     assert_eq!(
         text,
-        "this server may not call ListTags here; its operator can permit it in IAM"
+        "this server may not call GetFunctionConfiguration here; its operator can permit it in IAM"
     );
 }
 

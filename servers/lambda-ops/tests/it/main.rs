@@ -8,13 +8,27 @@
 )]
 
 mod account;
+mod allowing;
+mod auditing;
+mod batching;
 mod bench;
+mod consenting;
 mod contract;
+mod embedded;
 mod invoking;
+mod journalling;
+mod killing;
 mod listing;
 mod looking;
+mod permissions;
+mod planning;
 mod program;
+mod prompts;
 mod putting_back;
+mod recovering;
+mod reporting;
+mod resources;
 mod runtimes;
 mod tools;
 mod updating;
+mod withstanding;

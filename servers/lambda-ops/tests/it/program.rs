@@ -74,12 +74,18 @@ async fn a_profile_that_does_not_exist_is_named_beside_what_else_is_missing() {
 async fn all_wrong_flags_are_named_at_once() {
     let home = std::env::temp_dir();
     let wrong = ["--account", "azure", "--embedded-seed", "x", "--listen", "8000"];
-    let (code, text) = refusal(program(&home).args(wrong)).await;
+    let mut program = program(&home);
+    program.env("SKYDOCK_ALLOW", "invoke,everything");
+    program.args(["--allow-tag", "=x", "--audit", "/no/such/folder/audit"]);
+    let (code, text) = refusal(program.args(wrong)).await;
     assert_eq!(code, Some(2));
     for flag in [
         "--account (SKYDOCK_ACCOUNT)",
         "--embedded-seed (SKYDOCK_EMBEDDED_SEED)",
         "--listen (SKYDOCK_LISTEN)",
+        "--allow (SKYDOCK_ALLOW)",
+        "--allow-tag (SKYDOCK_ALLOW_TAG)",
+        "--audit (SKYDOCK_AUDIT)",
     ] {
         assert!(text.contains(flag), "{text}");
     }
@@ -116,5 +122,65 @@ async fn the_embedded_account_is_served_on_stdio_by_its_seed() {
     assert_eq!(
         revisions[0], revisions[1],
         "the same seed gives the same functions"
+    );
+}
+
+#[tokio::test]
+async fn changes_without_a_place_for_their_journal_are_refused() {
+    let mut program = program(&std::env::temp_dir());
+    let (code, text) = refusal(program.env_remove("HOME").args(["--allow", "write"])).await;
+    assert_eq!(code, Some(2));
+    assert!(
+        text.contains("--journal (SKYDOCK_JOURNAL): name a folder"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn the_audit_is_whole_json_lines_on_stderr() {
+    let mut child = program(&std::env::temp_dir())
+        .args(["--account", "embedded", "--allow", "invoke"])
+        .spawn()
+        .unwrap();
+    let pipes = (
+        child.stdout.take().expect("piped"),
+        child.stdin.take().expect("piped"),
+    );
+    let client = ().serve(pipes).await.expect("it speaks MCP");
+    let arguments = serde_json::json!({ "functionName": "orders-api", "payload": "{}" });
+    let asked = CallToolRequestParams::new("invoke-function")
+        .with_arguments(serde_json::from_value(arguments).expect("an object"));
+    client.call_tool(asked).await.expect("it answers");
+    client.cancel().await.expect("the client ends");
+    let ended = child.wait_with_output().await.expect("the program ends");
+    let text = String::from_utf8(ended.stderr).expect("UTF-8");
+    let audit: Vec<serde_json::Value> = text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(|line: &serde_json::Value| line["event"] == "invoke-function")
+        .collect();
+    let outcomes: Vec<_> = audit.iter().map(|line| line["outcome"].as_str()).collect();
+    assert_eq!(outcomes, [Some("begun"), Some("succeeded")], "{text}");
+}
+
+#[test]
+fn every_flag_is_in_the_reference_with_its_variable() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/lambda-ops.md");
+    let text = std::fs::read_to_string(page).expect("the reference");
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| `--")).collect();
+    let command = <lambda_ops::Flags as clap::Args>::augment_args(clap::Command::new("any"));
+    for flag in command.get_arguments() {
+        let name = flag.get_long().expect("every flag has a long name");
+        let variable = flag
+            .get_env()
+            .expect("every flag has a variable")
+            .to_string_lossy();
+        let row = format!("| `--{name}` | `{variable}` |");
+        assert!(rows.iter().any(|line| line.starts_with(&row)), "{row}");
+    }
+    assert_eq!(
+        rows.len(),
+        command.get_arguments().count(),
+        "the reference has flags that the code has not"
     );
 }

@@ -60,23 +60,34 @@ async fn functions_that_break_on_the_new_runtime_are_put_back() {
             steps(&rolled_back.json),
             [
                 "check done",
+                "consent done",
+                "save done",
                 "update done",
                 "settle done",
+                "publish done",
+                "dry-run done",
                 "test failed",
                 "rollback done"
             ]
         );
-        let detail = rolled_back.json["steps"][3]["detail"].as_str().unwrap();
-        assert!(
-            detail.contains(reason) && detail.contains("untrusted"),
-            "{detail}"
-        );
+        let test = &rolled_back.json["steps"][7];
+        assert!(test["detail"].as_str().unwrap().contains("untrusted"), "{test}");
+        assert!(test["output"].as_str().unwrap().contains(reason), "{test}");
         assert_eq!(
             shown(&account, function).await,
             pair(from, "Successful"),
             "{function}"
         );
     }
+}
+
+/// What the last step of a report says.
+fn last(report: &serde_json::Value) -> &str {
+    report["steps"]
+        .as_array()
+        .and_then(|steps| steps.last())
+        .and_then(|step| step["detail"].as_str())
+        .expect("a report has steps")
 }
 
 #[tokio::test]
@@ -94,7 +105,7 @@ async fn who_accepts_that_there_is_no_way_back_may_go_on() {
         stuck.json["outcome"], "rollback-failed",
         "AWS does not take nodejs12.x back"
     );
-    let detail = stuck.json["steps"][4]["detail"].as_str().unwrap();
+    let detail = last(&stuck.json);
     assert!(
         detail.contains("nodejs12.x could not be put back") && detail.contains("no longer supported"),
         "{detail}"
@@ -112,7 +123,8 @@ async fn an_update_that_cannot_be_looked_up_is_put_back_when_it_can() {
     account
         .faults()
         .lose_the_answer(Operation::UpdateFunctionConfiguration);
-    account.faults().let_pass(Operation::GetFunctionConfiguration, 1);
+    // the check, and the look after the version to go back to
+    account.faults().let_pass(Operation::GetFunctionConfiguration, 2);
     account.faults().throttle(Operation::GetFunctionConfiguration, 6);
     let mut patience = Patience::every(Duration::from_millis(1), Duration::from_secs(10));
     patience.lost.limit = Duration::ZERO;
@@ -123,7 +135,18 @@ async fn an_update_that_cannot_be_looked_up_is_put_back_when_it_can() {
     assert_eq!(report.json["outcome"], "rolled-back", "{}", report.text);
     assert_eq!(
         steps(&report.json),
-        ["check done", "update failed", "rollback done"]
+        [
+            "check done",
+            "consent done",
+            "save done",
+            "update failed",
+            "rollback done"
+        ]
+    );
+    assert_eq!(
+        last(&report.json),
+        "nodejs20.x is in force again",
+        "the update had come"
     );
     assert_eq!(
         shown(&account, "orders-api").await,
@@ -142,7 +165,14 @@ async fn an_update_that_aws_cannot_apply_is_put_back() {
     assert_eq!(rolled_back.json["outcome"], "rolled-back");
     assert_eq!(
         steps(&rolled_back.json),
-        ["check done", "update done", "settle failed", "rollback done"]
+        [
+            "check done",
+            "consent done",
+            "save done",
+            "update done",
+            "settle failed",
+            "rollback done"
+        ]
     );
     assert!(rolled_back.text.contains("sufficient capacity"));
     assert_eq!(
@@ -166,7 +196,14 @@ async fn an_update_that_never_settles_is_given_up_and_says_what_to_do() {
     assert_eq!(stuck.json["outcome"], "rollback-failed");
     assert_eq!(
         steps(&stuck.json),
-        ["check done", "update done", "settle failed", "rollback failed"]
+        [
+            "check done",
+            "consent done",
+            "save done",
+            "update done",
+            "settle failed",
+            "rollback failed"
+        ]
     );
     assert!(
         stuck.text.contains("still in progress after 0.08 s"),
@@ -176,14 +213,11 @@ async fn an_update_that_never_settles_is_given_up_and_says_what_to_do() {
     assert!(
         stuck
             .text
-            .contains("call update-function-runtime with runtime nodejs20.x"),
+            .contains("once no update is in progress call recover-updates"),
         "{}",
         stuck.text
     );
-    assert!(
-        !account.calls().contains(&Operation::Invoke),
-        "what is not in force is not tested"
-    );
+    assert!(account.runs().is_empty(), "what is not in force is not tested");
 }
 
 #[tokio::test]
@@ -210,7 +244,7 @@ async fn a_rollback_that_is_not_permitted_is_not_hidden() {
     account
         .faults()
         .let_pass(Operation::UpdateFunctionConfiguration, 1);
-    account.faults().deny(Operation::UpdateFunctionConfiguration, 1);
+    account.faults().deny(Operation::UpdateFunctionConfiguration, 2);
     let stuck = update(&account, to("invoice-pdf", "nodejs22.x", Some("{}"))).await;
     assert!(stuck.is_error);
     assert_eq!(stuck.json["outcome"], "rollback-failed");
@@ -224,6 +258,8 @@ async fn a_rollback_that_is_not_permitted_is_not_hidden() {
 #[tokio::test]
 async fn a_test_that_is_not_permitted_counts_as_failed() {
     let account = account();
+    // the dry runs of the function as it is, and of its new version
+    account.faults().let_pass(Operation::Invoke, 2);
     account.faults().deny(Operation::Invoke, 1);
     let rolled_back = update(&account, to("orders-api", "nodejs24.x", Some("{}"))).await;
     assert_eq!(rolled_back.json["outcome"], "rolled-back", "{}", rolled_back.text);
@@ -236,7 +272,7 @@ async fn a_test_that_is_not_permitted_counts_as_failed() {
 #[tokio::test]
 async fn a_runtime_that_somebody_else_set_meanwhile_is_left_to_the_user() {
     let account = account();
-    account.faults().never_answer(Operation::Invoke);
+    account.faults().never_answer_after(Operation::Invoke, 2);
     let client = Client::of(patient(&account, Duration::from_secs(2))).await;
     let call = client
         .begin(
@@ -244,7 +280,7 @@ async fn a_runtime_that_somebody_else_set_meanwhile_is_left_to_the_user() {
             to("orders-api", "nodejs24.x", Some("{}")),
         )
         .await;
-    client.hear("nodejs24.x is in force").await;
+    client.hear("AWS would run version").await;
     let others = account.client().update_function_configuration();
     others
         .function_name("orders-api")
@@ -253,8 +289,8 @@ async fn a_runtime_that_somebody_else_set_meanwhile_is_left_to_the_user() {
         .await
         .expect("somebody else's update");
     let stuck = client.end("update-function-runtime", call).await;
-    assert_eq!(stuck.json["outcome"], "rollback-failed", "{}", stuck.text);
-    let detail = stuck.json["steps"][4]["detail"].as_str().unwrap();
+    assert_eq!(stuck.json["outcome"], "left-to-user", "{}", stuck.text);
+    let detail = last(&stuck.json);
     assert!(
         detail.contains("somebody else set the runtime to nodejs22.x")
             && detail.ends_with("Leave it and ask the user"),
@@ -269,7 +305,7 @@ async fn a_runtime_that_somebody_else_set_meanwhile_is_left_to_the_user() {
 #[tokio::test]
 async fn a_test_without_an_answer_ends_at_its_limit_and_is_put_back() {
     let account = account();
-    account.faults().never_answer(Operation::Invoke);
+    account.faults().never_answer_after(Operation::Invoke, 2);
     let mut patience = Patience::every(Duration::from_millis(1), Duration::from_secs(10));
     patience.test = Duration::from_millis(50);
     let client = Client::of(server(&account).with_patience(patience)).await;
@@ -280,7 +316,7 @@ async fn a_test_without_an_answer_ends_at_its_limit_and_is_put_back() {
         )
         .await;
     assert_eq!(report.json["outcome"], "rolled-back", "{}", report.text);
-    let detail = report.json["steps"][3]["detail"].as_str().unwrap();
+    let detail = report.json["steps"][7]["detail"].as_str().unwrap();
     assert!(
         detail.starts_with("test failed: no answer within 0.05 s"),
         "{detail}"
@@ -311,7 +347,7 @@ async fn a_cancelled_update_is_put_back() {
         shown(&account, "orders-api").await,
         pair("nodejs20.x", "Successful")
     );
-    assert!(!account.calls().contains(&Operation::Invoke));
+    assert!(account.runs().is_empty());
 }
 
 /// A host that lets go of a call when it is told to, as one does at its deadline.
@@ -371,4 +407,34 @@ async fn an_update_that_its_host_lets_go_of_is_put_back() {
     tokio::time::timeout(Duration::from_secs(20), back)
         .await
         .expect("the old runtime is put back");
+}
+
+#[tokio::test]
+async fn a_rollback_that_fails_once_is_tried_again() {
+    let account = account();
+    account.faults().never_answer_after(Operation::Invoke, 2);
+    let mut patience = Patience::every(Duration::from_millis(1), Duration::from_secs(10));
+    patience.test = Duration::from_millis(300);
+    let client = Client::of(server(&account).with_patience(patience)).await;
+    let call = client
+        .begin(
+            "update-function-runtime",
+            to("orders-api", "nodejs24.x", Some("{}")),
+        )
+        .await;
+    client.hear("AWS would run version").await;
+    account
+        .faults()
+        .fail_the_update("orders-api", "a moment without capacity");
+    let report = client.end("update-function-runtime", call).await;
+    assert_eq!(report.json["outcome"], "rolled-back", "{}", report.text);
+    let updates = account.calls();
+    let updates = updates
+        .iter()
+        .filter(|call| **call == Operation::UpdateFunctionConfiguration);
+    assert_eq!(updates.count(), 3, "there, back in vain, and back");
+    assert_eq!(
+        shown(&account, "orders-api").await,
+        pair("nodejs20.x", "Successful")
+    );
 }

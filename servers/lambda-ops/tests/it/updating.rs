@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use lambda_ops::embedded::{Embedded, Operation};
+use lambda_ops::{
+    embedded::{Embedded, Operation},
+    upgrade::Patience,
+};
 use serde_json::{Value, json};
 
-use crate::bench::{Answered, Client, account, patient, server};
+use crate::bench::{Answered, Client, account, server};
 
 pub(crate) fn to(function: &str, runtime: &str, test_event: Option<&str>) -> Value {
     let mut arguments = json!({ "functionName": function, "runtime": runtime });
@@ -76,7 +79,16 @@ async fn an_update_waits_until_it_is_in_force_and_tests_the_function() {
     );
     assert_eq!(
         steps(&updated.json),
-        ["check done", "update done", "settle done", "test done"]
+        [
+            "check done",
+            "consent done",
+            "save done",
+            "update done",
+            "settle done",
+            "publish done",
+            "dry-run done",
+            "test done"
+        ]
     );
     assert_eq!(
         shown(&account, "orders-api").await,
@@ -98,9 +110,18 @@ async fn without_a_test_event_the_function_is_not_run() {
     let updated = update(&account, to("orders-api", "nodejs24.x", None)).await;
     assert_eq!(
         steps(&updated.json),
-        ["check done", "update done", "settle done", "test skipped"]
+        [
+            "check done",
+            "consent done",
+            "save done",
+            "update done",
+            "settle done",
+            "publish done",
+            "dry-run done",
+            "test skipped"
+        ]
     );
-    assert!(!account.calls().contains(&Operation::Invoke));
+    assert!(account.runs().is_empty(), "dry runs run nothing");
 }
 
 #[tokio::test]
@@ -120,7 +141,12 @@ async fn the_runtime_it_has_already_is_no_change() {
         ["check done", "test skipped"],
         "a test that was asked for is not passed over in silence"
     );
-    assert_eq!(account.calls(), [Operation::GetFunctionConfiguration]);
+    let looks = [
+        Operation::GetFunctionConfiguration,
+        Operation::ListTags,
+        Operation::GetCallerIdentity,
+    ];
+    assert_eq!(account.calls(), looks);
 }
 
 #[tokio::test]
@@ -257,18 +283,24 @@ async fn an_update_that_aws_shows_late_is_waited_for() {
 }
 
 #[tokio::test]
-async fn an_update_that_is_never_seen_again_may_still_come() {
+async fn an_update_that_is_never_seen_again_is_fenced_off() {
     let account = account();
     account
         .faults()
         .break_down(Operation::UpdateFunctionConfiguration, 1);
-    let client = Client::of(patient(&account, Duration::from_millis(50))).await;
-    let text = client
-        .refusal("update-function-runtime", to("orders-api", "nodejs24.x", None))
+    let mut patience = Patience::every(Duration::from_millis(1), Duration::from_secs(10));
+    patience.lost.limit = Duration::from_millis(50);
+    let client = Client::of(server(&account).with_patience(patience)).await;
+    let report = client
+        .call("update-function-runtime", to("orders-api", "nodejs24.x", None))
         .await;
+    assert_eq!(report.json["outcome"], "rolled-back", "{}", report.text);
     assert!(
-        text.contains("the update may still take effect; look with get-function before you try again"),
-        "{text}"
+        report
+            .text
+            .contains("the update never took effect; nodejs20.x is in force"),
+        "{}",
+        report.text
     );
     let looks = account
         .calls()
@@ -283,10 +315,20 @@ async fn a_change_under_our_feet_stops_us() {
     let account = account();
     account.faults().change_under_the_feet("orders-api");
     let client = Client::of(server(&account)).await;
-    let text = client
-        .refusal("update-function-runtime", to("orders-api", "nodejs24.x", None))
+    let report = client
+        .call("update-function-runtime", to("orders-api", "nodejs24.x", None))
         .await;
-    assert!(text.contains("somebody else changed \"orders-api\""), "{text}");
+    assert!(report.is_error);
+    assert_eq!(report.json["outcome"], "unchanged");
+    assert_eq!(
+        steps(&report.json),
+        ["check done", "consent done", "save done", "update failed"]
+    );
+    let detail = report.json["steps"][3]["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("somebody else changed \"orders-api\""),
+        "{detail}"
+    );
     assert_eq!(
         shown(&account, "orders-api").await,
         pair("nodejs20.x", "Successful")
@@ -316,12 +358,17 @@ async fn an_update_that_is_always_throttled_changes_nothing() {
         .faults()
         .throttle(Operation::UpdateFunctionConfiguration, 100);
     let client = Client::of(server(&account)).await;
-    let text = client
-        .refusal("update-function-runtime", to("orders-api", "nodejs24.x", None))
+    let report = client
+        .call("update-function-runtime", to("orders-api", "nodejs24.x", None))
         .await;
+    assert!(report.is_error);
+    assert_eq!(report.json["outcome"], "unchanged");
     assert!(
-        text.contains("refusing UpdateFunctionConfiguration at this rate"),
-        "{text}"
+        report
+            .text
+            .contains("refusing UpdateFunctionConfiguration at this rate"),
+        "{}",
+        report.text
     );
     assert_eq!(
         shown(&account, "orders-api").await,

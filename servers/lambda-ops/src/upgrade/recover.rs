@@ -1,0 +1,268 @@
+//! Finishes what a server left in the middle: from the journal and from what AWS shows, forward where that is safe, else
+//! back.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{
+    Outcome, Phase, Report, State, Surroundings,
+    audited::{begun, end},
+    check::stored_event,
+    journal::{Claimed, Fault, Header, Sent, Story, Trial},
+    plan::digest,
+    procedure::{Change, Stop},
+    put_back::{self, Back, Obstacle},
+    record::Record,
+    settle::Looks,
+};
+use crate::{
+    account::{Account, Configuration, FunctionName, Identity, Tags},
+    audit,
+};
+
+/// A change that was found in the middle, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Recovered {
+    /// The entry in the journal.
+    pub id: String,
+    /// How it ended, and how it came to that. `open` means that it is still in the journal.
+    #[serde(flatten)]
+    pub report: Report,
+}
+
+/// Finishes or undoes every change that was left in the middle and that nobody is at.
+///
+/// # Errors
+/// [`Fault`] if the journal cannot be read.
+pub async fn run(account: &Account, surroundings: &Surroundings) -> Result<Vec<Recovered>, Fault> {
+    let mut recovered = Vec::new();
+    for claimed in surroundings.journal.claim().await? {
+        let id = claimed.header.id.clone();
+        let mut line = begun(&claimed.header.plan, audit::Event::RecoverUpdates, surroundings);
+        // a change that is in the middle is finished even if the audit cannot say so; its log does
+        let _ = surroundings.audit.write(&line);
+        let report = one(account, surroundings, claimed).await;
+        end(&mut line, &report, surroundings);
+        let (function, outcome) = (&report.function_name, report.outcome);
+        tracing::info!(
+            id,
+            function,
+            ?outcome,
+            "a change that was left in the middle was looked at"
+        );
+        recovered.push(Recovered { id, report });
+    }
+    Ok(recovered)
+}
+
+async fn one(account: &Account, surroundings: &Surroundings, claimed: Claimed) -> Report {
+    let Claimed {
+        entry,
+        header,
+        story,
+        damaged,
+    } = claimed;
+    let Header { plan, .. } = *header;
+    let Story {
+        rollback_version,
+        sent,
+    } = story;
+    let mut record = Record::new(plan, entry, surroundings.progress.clone());
+    record.rollback_version = rollback_version;
+    if damaged {
+        return wait_for_somebody(
+            record,
+            "its entry in the journal cannot be read; a person has to look at both",
+        );
+    }
+    let here = match account.identity().await {
+        Ok(identity) => identity,
+        Err(error) => return wait_for_somebody(record, error.say()),
+    };
+    let there = &record.plan.identity;
+    if (&here.account, &here.region) != (&there.account, &there.region) {
+        let detail = format!(
+            "it is in account {}, region {}, and this server is in account {}, region {}; start one there",
+            there.account, there.region, here.account, here.region
+        );
+        return wait_for_somebody(record, detail);
+    }
+    let Ok(function) = FunctionName::parse(&record.plan.function_arn) else {
+        return wait_for_somebody(record, "its entry in the journal names no function");
+    };
+    if let Err(reason) = permitted(account, surroundings, &function, here).await {
+        return wait_for_somebody(record, reason);
+    }
+    let Some(sent) = sent else {
+        record.note(
+            Phase::Recover,
+            State::Done,
+            "its server ended before anything was changed",
+        );
+        let from = record.from().to_owned();
+        return record.close(Outcome::Unchanged, Some(from), None).await;
+    };
+    record.attempt(&sent.runtime);
+    record.begin(sent.revision.as_deref());
+    record.taken = sent.taken;
+    record.new_version = sent.new_version.clone();
+    Change {
+        account,
+        function: &function,
+        surroundings,
+        record,
+    }
+    .recover(&sent)
+    .await
+}
+
+/// The operator may have changed what is permitted since the change was begun.
+async fn permitted(
+    account: &Account,
+    surroundings: &Surroundings,
+    function: &FunctionName,
+    here: &Identity,
+) -> Result<(), String> {
+    let tags = if surroundings.allow.needs_tags() {
+        let tags = account.tags(function.as_str()).await;
+        tags.map_err(|error| error.say())?
+    } else {
+        Tags::new()
+    };
+    let allowed = surroundings.allow.write(function, &tags, here);
+    allowed.map_err(|refusal| refusal.to_string())
+}
+
+/// Leaves an entry as it is, and says why.
+fn wait_for_somebody(mut record: Record, reason: impl Into<String>) -> Report {
+    record.note(Phase::Recover, State::Failed, reason);
+    record.leave_open(Outcome::Open)
+}
+
+impl Change<'_> {
+    async fn recover(mut self, sent: &Sent) -> Report {
+        let from = self.record.from().to_owned();
+        if sent.restored {
+            self.record.note(
+                Phase::Recover,
+                State::Done,
+                format!("{from} was in force again when its server ended"),
+            );
+            return self.record.close(Outcome::RolledBack, Some(from), None).await;
+        }
+        let now = match self.look(sent).await {
+            Ok(now) => now,
+            Err(reason) => return wait_for_somebody(self.record, reason),
+        };
+        let runtime = now.runtime.clone();
+        if runtime.as_deref() != Some(&sent.runtime) && runtime.as_deref() != Some(&from) {
+            let shown = runtime.as_deref().unwrap_or("none");
+            let detail =
+                format!("somebody else set the runtime to {shown} meanwhile, so it was left as it is");
+            self.record.note(Phase::Recover, State::Skipped, detail);
+            return self
+                .record
+                .close(Outcome::LeftToUser, runtime, now.revision_id)
+                .await;
+        }
+        let old = runtime.as_deref() == Some(&from);
+        if let Some(reason) = Self::why_back(sent, old) {
+            return self.back(reason).await;
+        }
+        if sent.trial == Trial::Passed {
+            let detail = format!("{} is in force and had passed its test", sent.runtime);
+            self.record.note(Phase::Recover, State::Done, detail);
+            return self
+                .record
+                .close(Outcome::Updated, runtime, now.revision_id)
+                .await;
+        }
+        let event = match self.event().await {
+            Ok(event) => event,
+            Err(reason) => return self.back(reason).await,
+        };
+        self.record.note(
+            Phase::Recover,
+            State::Done,
+            format!("{} is set; going on from there", sent.runtime),
+        );
+        match self.finish(event.as_deref()).await {
+            Ok(revision) => {
+                self.record
+                    .close(Outcome::Updated, Some(sent.runtime.clone()), revision)
+                    .await
+            }
+            Err(Stop::Untouched { .. } | Stop::Back { .. }) => {
+                self.back("the new runtime could not be kept").await
+            }
+        }
+    }
+
+    /// The function as it is, once AWS shows whether the update has come.
+    async fn look(&mut self, sent: &Sent) -> Result<Configuration, String> {
+        let mut looks = Looks::new(self.surroundings.patience.lost);
+        loop {
+            let now = match self.account.configuration(self.function).await {
+                Ok(now) => now,
+                Err(error) if error.may_pass() && looks.pause().await => continue,
+                Err(error) => return Err(error.say()),
+            };
+            // AWS may carry an update out, or show it, a little after it was sent
+            let unseen = now.revision_id == sent.revision && !sent.restoring;
+            if now.runtime.as_deref() == Some(self.record.from()) && unseen && looks.pause().await {
+                self.record.tell("looking for the update, which may still come");
+                continue;
+            }
+            return Ok(now);
+        }
+    }
+
+    /// Why the old runtime is to be put back, if it is.
+    fn why_back(sent: &Sent, old: bool) -> Option<&'static str> {
+        if sent.restoring {
+            return Some("its server was putting the old runtime back when it ended");
+        }
+        if old {
+            return Some("its server ended before the update took effect");
+        }
+        match sent.trial {
+            Trial::Begun => Some("its server ended during the test, which is not run twice"),
+            Trial::Failed => Some("the new runtime had failed its test when its server ended"),
+            Trial::NotBegun | Trial::Passed => None,
+        }
+    }
+
+    async fn back(mut self, reason: &str) -> Report {
+        let from = self.record.from().to_owned();
+        self.record.note(
+            Phase::Recover,
+            State::Done,
+            format!("{reason}; putting {from} back"),
+        );
+        match put_back::run(&mut self).await {
+            Back::InForce(revision) => self.record.close(Outcome::RolledBack, Some(from), revision).await,
+            Back::Stuck(Obstacle::Passing(_) | Obstacle::Refused(_)) => self.record.leave_open(Outcome::Open),
+            Back::Stuck(obstacle) => self.give_up(obstacle).await,
+        }
+    }
+
+    /// The event that the change was to be tested with: only one that a tag holds is still at hand.
+    async fn event(&self) -> Result<Option<String>, &'static str> {
+        let Some(wanted) = self.record.plan.validation.digest() else {
+            return Ok(None);
+        };
+        let tags = self.account.tags(&self.record.plan.function_arn).await;
+        let tags = tags.map_err(|_unreadable| "its test event cannot be read")?;
+        let may_run = self
+            .surroundings
+            .allow
+            .invoke(self.function, &tags, &self.record.plan.identity);
+        may_run.map_err(|_refusal| "it was to be tested, and this server may not run it")?;
+        let event = stored_event(&tags).filter(|event| digest(event) == wanted);
+        event
+            .map(Some)
+            .ok_or("it was to be tested, and its test event is not at hand any more")
+    }
+}
