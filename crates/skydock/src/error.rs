@@ -107,6 +107,9 @@ pub enum Error {
     /// The client on stdio did not open the connection as MCP asks.
     #[error("the client on stdin did not open an MCP connection")]
     Handshake(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Lambda's runtime API could not be used any more.
+    #[error("the runtime API of Lambda cannot be used")]
+    RuntimeApi(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The operating system refused what the runtime needs.
     #[error("cannot {doing}")]
     System {
@@ -128,7 +131,7 @@ impl Error {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Faults(_) | Self::Handler(_) => 2,
-            Self::Listen { .. } | Self::Handshake(_) | Self::System { .. } => 1,
+            Self::Listen { .. } | Self::Handshake(_) | Self::RuntimeApi(_) | Self::System { .. } => 1,
         }
     }
 

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tower_http::cors::CorsLayer;
 
 use crate::{
-    config::{Config, Key},
-    error::Error,
+    config::{Config, Key, Lambda, LambdaResponse},
+    error::{Error, Faults},
     guard::Guard,
     limits::Limits,
     runtime::{self, Drain, Signals},
@@ -79,6 +79,9 @@ impl<H: ServerHandler> Host<H> {
     pub async fn run(self) -> Result<(), Error> {
         let mut signals = Signals::new()?;
         let Some(address) = self.config.listen else {
+            if let Some(lambda) = self.config.lambda.clone() {
+                return self.run_in_lambda(lambda, signals).await;
+            }
             let Assembly { guard, config, .. } = self.assemble();
             let handlers = handlers(&guard, &config.limits);
             return runtime::stdio::serve(guard, handlers, signals).await;
@@ -101,6 +104,52 @@ impl<H: ServerHandler> Host<H> {
             signal = signals.next() => tracing::warn!(signal, "ended at once"),
         }
         Ok(())
+    }
+
+    /// Answers invocations of AWS Lambda until the environment is shut down.
+    async fn run_in_lambda(self, lambda: Lambda, mut signals: Signals) -> Result<(), Error> {
+        let wrong = |_error| {
+            Faults::one(
+                "--lambda-runtime-api (AWS_LAMBDA_RUNTIME_API)",
+                &lambda.api,
+                "write a host and a port such as 127.0.0.1:9001",
+            )
+        };
+        let api: runtime::lambda::Api = lambda.api.parse().map_err(wrong)?;
+        let Assembly {
+            guard,
+            drain,
+            router,
+            config,
+        } = self.assemble();
+        let mut limits = config.limits;
+        // instances that Lambda manages are not killed as fast as its own environments
+        if lambda.concurrency == 1 {
+            limits.grace = limits.grace.min(runtime::lambda::SHUTDOWN);
+        }
+        let settings = runtime::lambda::Settings {
+            api,
+            streams: lambda.response == LambdaResponse::Streamed,
+            concurrency: lambda.concurrency,
+            running: guard.running().clone(),
+        };
+        tracing::debug!(
+            mode = config.mode.as_str(),
+            version = env!("CARGO_PKG_VERSION"),
+            "in Lambda"
+        );
+        let stop = CancellationToken::new();
+        let mut serving = std::pin::pin!(runtime::lambda::serve(router, settings, stop.clone()));
+        let signal = tokio::select! {
+            ended = &mut serving => return ended,
+            signal = signals.next() => signal,
+        };
+        tracing::info!(signal, "the environment is shut down");
+        stop.cancel();
+        // answers that are being worked on get out meanwhile; a poller that has none ends at once
+        let ending = end_when(&stop, &guard, &drain, &limits);
+        let (ended, ()) = tokio::join!(tokio::time::timeout(limits.grace, serving), ending);
+        ended.unwrap_or(Ok(()))
     }
 
     /// Serves one client on a transport of rmcp's, such as a pair of pipes, until it goes away.
@@ -154,7 +203,10 @@ impl<H: ServerHandler> Host<H> {
     fn assemble(self) -> Assembly<H> {
         let Self { handler, config } = self;
         let key = config.state_key.clone().unwrap_or_else(Key::random);
-        let guard = Guard::new(handler, config.limits.clone(), &key);
+        let whole = |lambda: &Lambda| lambda.response == LambdaResponse::Buffered;
+        let in_lambda = config.lambda.as_ref().filter(|_| config.listen.is_none());
+        let subscriptions = !in_lambda.is_some_and(whole);
+        let guard = Guard::new(handler, config.limits.clone(), &key, subscriptions);
         let drain = Drain::default();
         let door = Door::new(&config.hosts, &config.origins);
         let service = Service::new(guard.clone(), &config, drain.clone(), door.clone());
@@ -166,7 +218,8 @@ impl<H: ServerHandler> Host<H> {
         let router = mcp
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(ready).with_state(drain.clone()))
-            .route("/ping", get(ping).with_state(drain.clone()));
+            .route("/ping", get(ping).with_state(drain.clone()))
+            .fallback(|| async { (StatusCode::NOT_FOUND, "nothing is served here; MCP is at /mcp\n") });
         Assembly {
             guard,
             drain,

@@ -1,4 +1,4 @@
-//! Dock an MCP server anywhere: any `rmcp` handler on stdio and on HTTP, guarded, bounded and drained.
+//! Dock an MCP server anywhere: any `rmcp` handler on stdio, on HTTP and on AWS Lambda, guarded, bounded and drained.
 //!
 //! ```no_run
 //! # #[derive(Default)] struct Pizza; impl rmcp::ServerHandler for Pizza {}
@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The words: a [`Host`] runs a handler as a [`Config`] says, which is read from [`Flags`] and the environment.
-//! [`Ask`] asks the user. [`Error`] says why it did not start.
+//! [`Ask`] asks the user. [`Invocation`] is what AWS Lambda says of one. [`Error`] says why it did not start.
 
 pub mod ask;
 mod config;
@@ -25,10 +25,11 @@ mod telemetry;
 
 pub use self::{
     ask::{Answer, Ask},
-    config::{Config, Flags, Key, Mode},
+    config::{Config, Flags, Key, Lambda, LambdaResponse, Mode},
     error::{Error, Fault, Faults},
     host::{Host, Listening},
     limits::Limits,
     program::{serve, serve_with},
+    runtime::lambda::Invocation,
     telemetry::reference,
 };

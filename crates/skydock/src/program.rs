@@ -9,7 +9,7 @@ use crate::{
     config::{Config, Flags},
     error::{Error, Faults},
     host::Host,
-    telemetry,
+    runtime, telemetry,
 };
 
 /// A program with no flags but the host's.
@@ -49,6 +49,15 @@ where
         Err(error) => {
             // stderr may be closed; there is nobody left to tell
             let _ = writeln!(std::io::stderr(), "error: {}", error.report());
+            let host = args.as_ref();
+            if let Some(api) = host
+                .lambda_runtime_api
+                .as_deref()
+                .filter(|_| host.listen.is_none())
+                && error.exit_code() == USAGE
+            {
+                runtime::lambda::report_start(api).await;
+            }
             ExitCode::from(error.exit_code())
         }
     }
@@ -84,6 +93,8 @@ where
     }
 }
 
+/// The exit code of a program that never started to serve.
+const USAGE: u8 = 2;
 /// What the name of each of our variables begins with.
 const PREFIX: &str = "SKYDOCK_";
 /// How alike two names must be to be a likely slip of the finger.
@@ -95,6 +106,7 @@ fn unknown_variables(command: &clap::Command, names: impl Iterator<Item = OsStri
         .get_arguments()
         .filter_map(clap::Arg::get_env)
         .map(|name| name.to_string_lossy())
+        .filter(|name| name.starts_with(PREFIX))
         .collect();
     let mut unknown: Vec<_> = names
         .map(|name| name.to_string_lossy().into_owned())
@@ -140,7 +152,7 @@ mod tests {
             }
             let variable = argument.get_env().map(std::ffi::OsStr::to_string_lossy);
             assert!(
-                variable.is_some_and(|name| name.starts_with("SKYDOCK_")),
+                variable.is_some_and(|name| name.starts_with("SKYDOCK_") || argument.is_hide_set()),
                 "{}",
                 argument.get_id()
             );

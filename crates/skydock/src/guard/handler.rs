@@ -14,8 +14,8 @@ use rmcp::{
         ListResourceTemplatesResult, ListResourcesResult, ListSkillsResult, ListToolsResult,
         PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion,
         ReadResourceDirectoryRequestParams, ReadResourceDirectoryResult, ReadResourceRequestParams,
-        ReadResourceResponse, ServerConfig, SetLevelRequestParams, SubscribeRequestParams,
-        SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
+        ReadResourceResponse, ServerCapabilities, ServerConfig, SetLevelRequestParams,
+        SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
@@ -68,9 +68,27 @@ fn keep_private(ttl_ms: Option<u64>, scope: &mut Option<CacheScope>) {
     }
 }
 
+impl<H: ServerHandler> Guard<H> {
+    /// Takes the promise to tell of changes back, where it cannot be kept.
+    fn promise_less(&self, capabilities: &mut ServerCapabilities) {
+        if self.has_subscriptions() {
+            return;
+        }
+        if let Some(tools) = &mut capabilities.tools {
+            tools.list_changed = None;
+        }
+        if let Some(prompts) = &mut capabilities.prompts {
+            prompts.list_changed = None;
+        }
+        if let Some(resources) = &mut capabilities.resources {
+            resources.list_changed = None;
+            resources.subscribe = None;
+        }
+    }
+}
+
 impl<H: ServerHandler> ServerHandler for Guard<H> {
     shielded! {
-        initialize(InitializeRequestParams) -> InitializeResult;
         complete(CompleteRequestParams) -> CompleteResult;
         set_level(SetLevelRequestParams) -> ();
         on_custom_request(CustomRequest) -> CustomResult;
@@ -102,11 +120,24 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
         self.run("ping", context, work).await.map_err(Failure::into_error)
     }
 
+    async fn initialize(
+        &self,
+        params: InitializeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        let work = move |handler: Arc<H>, context| async move { handler.initialize(params, context).await };
+        let result = self.run("initialize", context, work).await;
+        let mut result = result.map_err(Failure::into_error)?;
+        self.promise_less(&mut result.capabilities);
+        Ok(result)
+    }
+
     async fn discover(&self, context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
         let work = move |handler: Arc<H>, context| async move { handler.discover(context).await };
-        self.run("discover", context, work)
-            .await
-            .map_err(Failure::into_error)
+        let result = self.run("discover", context, work).await;
+        let mut result = result.map_err(Failure::into_error)?;
+        self.promise_less(&mut result.capabilities);
+        Ok(result)
     }
 
     async fn call_tool(
@@ -214,7 +245,9 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
     }
 
     fn get_info(&self) -> ServerConfig {
-        self.inner().get_info()
+        let mut info = self.inner().get_info();
+        self.promise_less(&mut info.capabilities);
+        info
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {

@@ -20,6 +20,7 @@ use rmcp::{
     },
     service::RequestContext,
 };
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::running::{End, Running, Terms};
@@ -31,10 +32,12 @@ use crate::{
 };
 
 /// How a request over HTTP came in; it travels in the extensions of the HTTP request. stdio has none.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Visit {
     /// Whether the client has a session, in which it can be sent requests.
     pub(crate) session: bool,
+    /// When the platform stops waiting, if that is known.
+    pub(crate) deadline: Option<Instant>,
     /// What has to live as long as the handler is at work: the lease of a session.
     pub(crate) keep: Option<Arc<dyn Any + Send + Sync>>,
 }
@@ -48,6 +51,8 @@ struct Shared<H> {
     handler: Arc<H>,
     limits: Limits,
     seal: Seal,
+    /// Whether clients can be told later that something has changed.
+    subscriptions: bool,
     running: TaskTracker,
     stop: CancellationToken,
 }
@@ -86,13 +91,15 @@ impl Failure {
 }
 
 impl<H: ServerHandler> Guard<H> {
-    /// Guards `handler`; `key` signs the state of questions.
-    pub(crate) fn new(handler: H, limits: Limits, key: &Key) -> Self {
+    /// Guards `handler`; `key` signs the state of questions. Without `subscriptions` it does not promise clients to tell
+    /// them later what has changed.
+    pub(crate) fn new(handler: H, limits: Limits, key: &Key, subscriptions: bool) -> Self {
         let seal = Seal::new(key, limits.question);
         Self(Arc::new(Shared {
             handler: Arc::new(handler),
             limits,
             seal,
+            subscriptions,
             running: TaskTracker::new(),
             stop: CancellationToken::new(),
         }))
@@ -106,6 +113,10 @@ impl<H: ServerHandler> Guard<H> {
     /// Tells all handlers to stop, those that begin later included.
     pub(crate) fn stop(&self) -> &CancellationToken {
         &self.0.stop
+    }
+
+    fn has_subscriptions(&self) -> bool {
+        self.0.subscriptions
     }
 
     fn inner(&self) -> &H {
@@ -130,12 +141,17 @@ impl<H: ServerHandler> Guard<H> {
             None => Ask::new(&context, visit.session, self.0.limits.question),
         };
         context.extensions.insert(ask.clone());
+        let timeout = visit.deadline.map_or(self.0.limits.timeout, |deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            left.min(self.0.limits.timeout)
+        });
         let terms = Terms {
             ask,
             ct: context.ct.clone(),
             stop: self.0.stop.clone(),
             tracker: self.0.running.clone(),
-            timeout: self.0.limits.timeout,
+            timeout,
+            deadline: visit.deadline,
             wind_up: self.0.limits.wind_up,
             keep: visit.keep,
         };
@@ -150,15 +166,14 @@ impl<H: ServerHandler> Guard<H> {
             End::Asked(requests) => Err(Failure::Asked(requests)),
             End::Panicked => Err(Failure::panicked(what)),
             End::Late => {
-                let limit = self.0.limits.timeout;
                 tracing::warn!(
                     what,
-                    ?limit,
+                    limit = ?timeout,
                     "the handler missed its deadline and was told to stop"
                 );
                 Err(Failure::Fault(format!(
                     "no answer within {} s; the work was told to stop",
-                    limit.as_secs_f64()
+                    (timeout.as_secs_f64() * 1_000.0).round() / 1_000.0
                 )))
             }
         }
@@ -223,7 +238,7 @@ fn settle(context: &mut RequestContext<RoleServer>) -> Visit {
         // stdio is a session by itself
         return Visit {
             session: true,
-            keep: None,
+            ..Visit::default()
         };
     };
     if !visit.session

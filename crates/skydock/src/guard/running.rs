@@ -36,6 +36,8 @@ pub(super) struct Terms {
     pub(super) stop: CancellationToken,
     pub(super) tracker: TaskTracker,
     pub(super) timeout: Duration,
+    /// When it is over, whoever is thinking.
+    pub(super) deadline: Option<tokio::time::Instant>,
     pub(super) wind_up: Duration,
     /// Lives as long as the handler is at work.
     pub(super) keep: Option<Arc<dyn Any + Send + Sync>>,
@@ -91,10 +93,14 @@ impl<T: Send + 'static> Running<T> {
                     .timeout
                     .checked_sub(used)
                     .filter(|left| !left.is_zero());
-                let Some(left) = left else {
+                let now = tokio::time::Instant::now();
+                let is_over = self.terms.deadline.is_some_and(|deadline| deadline <= now);
+                let Some(left) = left.filter(|_| !is_over) else {
                     return Poll::Ready(End::Late);
                 };
-                deadline.as_mut().reset(tokio::time::Instant::now() + left);
+                let next = now + left;
+                let next = self.terms.deadline.map_or(next, |deadline| next.min(deadline));
+                deadline.as_mut().reset(next);
             }
             Poll::Pending
         })

@@ -1,8 +1,11 @@
 //! Where it runs. A runtime knows nothing of MCP: it carries bytes to a service, and ends when it is told to.
+//! (`lambda/message.rs` is the exception, for events of Lambda that are messages and no HTTP.)
 
 pub(crate) mod drain;
 pub(crate) mod http;
+pub(crate) mod lambda;
+mod passage;
 mod signal;
 pub(crate) mod stdio;
 
-pub(crate) use self::{drain::Drain, signal::Signals};
+pub(crate) use self::{drain::Drain, passage::Passage, signal::Signals};

@@ -25,9 +25,16 @@ impl Door {
         }
     }
 
+    /// Checks a request; `domain` is a name that the platform itself received it under, which is ours then.
+    ///
     /// # Errors
     /// When the request was sent to a name that is not ours, or by a page that may not call.
-    pub(crate) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Rejection> {
+    pub(crate) fn check(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        domain: Option<&str>,
+    ) -> Result<(), Rejection> {
         // HTTP/2 has the host in the URI
         let host = match headers.get(header::HOST) {
             Some(host) => host.to_str().ok(),
@@ -35,7 +42,12 @@ impl Door {
         };
         let (host, port) = host.and_then(split_authority).ok_or(Rejection::Host)?;
         let ours = |(name, at): &(String, Option<u16>)| *name == host && at.is_none_or(|at| port == Some(at));
-        if !is_loopback(&host) && !self.hosts.iter().any(ours) {
+        let platforms = || {
+            domain
+                .and_then(split_authority)
+                .is_some_and(|(name, _port)| name == host)
+        };
+        if !is_loopback(&host) && !self.hosts.iter().any(ours) && !platforms() {
             return Err(Rejection::Host);
         }
         match headers.get(header::ORIGIN) {
@@ -162,7 +174,7 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, origin.parse().unwrap());
         }
-        door.check(&Uri::from_static("/mcp"), &headers)
+        door.check(&Uri::from_static("/mcp"), &headers, None)
     }
 
     #[test]

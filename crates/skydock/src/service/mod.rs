@@ -28,7 +28,10 @@ use self::{
 use crate::{
     config::{Config, Mode},
     guard::{Guard, Visit},
-    runtime::drain::{Drain, hold},
+    runtime::{
+        Passage,
+        drain::{Drain, hold},
+    },
     sessions::Sessions,
 };
 
@@ -90,7 +93,11 @@ impl<H: ServerHandler> Service<H> {
     /// Answers one request.
     pub(crate) async fn handle(&self, request: Request<Body>) -> Response<Body> {
         let inner = &self.0;
-        if let Err(rejection) = inner.door.check(request.uri(), request.headers()) {
+        let domain = request
+            .extensions()
+            .get::<Passage>()
+            .and_then(|passage| passage.domain.as_deref());
+        if let Err(rejection) = inner.door.check(request.uri(), request.headers(), domain) {
             tracing::warn!(?rejection, host = ?request.headers().get(header::HOST), "refused a request");
             return rejection.into_response(None);
         }
@@ -149,7 +156,16 @@ impl<H: ServerHandler> Inner<H> {
             // a platform may route by a session id of its own (AgentCore); it is not one of ours
             message.headers_mut().remove(SESSION);
         }
-        let visit = self.visit(envelope, message.headers())?;
+        let passage = message.extensions().get::<Passage>();
+        if passage.is_some_and(|passage| passage.whole) && envelope.requests("subscriptions/listen") {
+            // an answer that is delivered when it has ended cannot tell of changes
+            return Err(Rejection::NoSubscriptions);
+        }
+        let deadline = passage.and_then(|passage| passage.deadline);
+        let visit = Visit {
+            deadline,
+            ..self.visit(envelope, message.headers())?
+        };
         message.extensions_mut().insert(visit.clone());
         // a subscription ends only when the client or a shutdown ends it: it is no work that ends by itself
         let work = (!envelope.requests("subscriptions/listen")).then(|| (self.drain.answer(), place));
@@ -174,16 +190,13 @@ impl<H: ServerHandler> Inner<H> {
     /// How a request comes: with a session or without, and what keeps the session alive while it is worked on.
     fn visit(&self, envelope: &Envelope<'_>, headers: &HeaderMap) -> Result<Visit, Rejection> {
         if !self.stateful || envelope.is_self_contained() {
-            return Ok(Visit {
-                session: false,
-                keep: None,
-            });
+            return Ok(Visit::default());
         }
         let lease = session(headers).and_then(|id| self.sessions.lease(id));
         let Some(lease) = lease else {
             return Ok(Visit {
                 session: true,
-                keep: None,
+                ..Visit::default()
             });
         };
         let keep: Arc<dyn Any + Send + Sync> = match envelope.id.filter(|_| envelope.kind == Kind::Request) {
@@ -194,6 +207,7 @@ impl<H: ServerHandler> Inner<H> {
         Ok(Visit {
             session: true,
             keep: Some(keep),
+            ..Visit::default()
         })
     }
 

@@ -41,6 +41,8 @@ pub(crate) enum Rejection {
     Origin,
     /// The method is not one of POST, GET and DELETE, or not in this mode.
     Method,
+    /// The answer is delivered in one piece, so nobody can be told of changes.
+    NoSubscriptions,
     /// All places for sessions are taken.
     Full,
     /// More requests are being worked on than the server takes at once.
@@ -65,7 +67,7 @@ impl Rejection {
             | Self::SessionRequired
             | Self::Incomplete => StatusCode::BAD_REQUEST,
             Self::Host | Self::Origin => StatusCode::FORBIDDEN,
-            Self::UnknownSession => StatusCode::NOT_FOUND,
+            Self::UnknownSession | Self::NoSubscriptions => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Accept => StatusCode::NOT_ACCEPTABLE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -91,6 +93,7 @@ impl Rejection {
             | Self::TooSlow
             | Self::Incomplete => -32600,
             Self::Params => -32602,
+            Self::NoSubscriptions => -32601,
             Self::Internal => -32603,
             Self::UnknownSession => -32001,
             Self::Accept
@@ -126,6 +129,7 @@ impl Rejection {
             Self::Host => "Forbidden: this Host is not served here",
             Self::Origin => "Forbidden: this Origin may not call",
             Self::Method => "Method Not Allowed",
+            Self::NoSubscriptions => "Method not found: there are no subscriptions here",
             Self::Full => "Service Unavailable: too many sessions",
             Self::Busy => "Service Unavailable: too many requests at once",
             Self::Draining => "Service Unavailable: shutting down",

@@ -12,5 +12,6 @@ mod delegation;
 mod drain;
 mod guarding;
 mod http;
+mod lambda;
 mod peer;
 mod workshop;

@@ -100,6 +100,18 @@ impl Workshop {
         )
     }
 
+    #[tool(description = "tells which invocation of Lambda it is run by")]
+    async fn invocation(&self, context: RequestContext<RoleServer>) -> String {
+        let parts = context.extensions.get::<http::request::Parts>().unwrap();
+        let invocation = parts.extensions.get::<skydock::Invocation>().unwrap();
+        format!(
+            "{} of {}, traced as {}",
+            invocation.request_id,
+            invocation.tenant_id.as_deref().unwrap_or("nobody"),
+            invocation.trace_id.as_deref().unwrap_or("nothing")
+        )
+    }
+
     #[tool(description = "panics")]
     async fn panic(&self) -> String {
         panic!("the tool had a bad day with secret-4711")

@@ -1,9 +1,12 @@
 //! Flags and environment, read once, every fault named at once.
 
+mod lambda;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 
+pub use self::lambda::{Lambda, LambdaResponse};
 use crate::{error::Faults, limits::Limits, telemetry};
 
 /// How long a server that the world can reach listens on when it shuts down.
@@ -34,6 +37,15 @@ pub struct Flags {
         value_delimiter = ','
     )]
     pub hosts: Vec<String>,
+    /// How Lambda is answered: buffered (in one piece), streamed (as the function URL or API is set up to)
+    #[arg(long, env = "SKYDOCK_LAMBDA_RESPONSE", value_name = "HOW")]
+    pub lambda_response: Option<String>,
+    /// Where Lambda's runtime API is; Lambda sets it, and with it the program runs in Lambda unless it listens
+    #[arg(long, env = "AWS_LAMBDA_RUNTIME_API", value_name = "ADDR", hide = true)]
+    pub lambda_runtime_api: Option<String>,
+    /// The number of invocations that run at once in one environment; Lambda sets it on managed instances
+    #[arg(long, env = "AWS_LAMBDA_MAX_CONCURRENCY", value_name = "NUMBER", hide = true)]
+    pub lambda_max_concurrency: Option<String>,
     /// A browser origin that may call (repeatable), such as `https://app.example.com`
     #[arg(
         long = "origin",
@@ -151,6 +163,8 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
     /// How HTTP is spoken.
     pub mode: Mode,
+    /// How Lambda runs the program, when it does; an address to listen on goes first.
+    pub lambda: Option<Lambda>,
     /// Names accepted in `Host`, beside loopback.
     pub hosts: Vec<String>,
     /// Browser origins that may call, as browsers write them (no slash at the end), beside pages of the server itself,
@@ -169,6 +183,7 @@ impl Default for Config {
         Self {
             listen: None,
             mode: Mode::default(),
+            lambda: None,
             hosts: Vec::new(),
             origins: Vec::new(),
             limits: Limits::default(),
@@ -189,7 +204,9 @@ impl Config {
         if let Some(listen) = faults.take(read_listen(flags)) {
             config.listen = listen;
         }
-        config.mode = faults.take(read_mode(flags)).unwrap_or_default();
+        config.lambda = faults.take(lambda::read(flags)).flatten();
+        let in_lambda = flags.listen.is_none() && flags.lambda_runtime_api.is_some();
+        config.mode = faults.take(read_mode(flags, in_lambda)).unwrap_or_default();
         if let Some(sessions) = flags.sessions.as_deref().filter(|sessions| *sessions != "memory") {
             faults.add(
                 "--sessions (SKYDOCK_SESSIONS)",
@@ -233,8 +250,15 @@ fn read_listen(flags: &Flags) -> Result<Option<SocketAddr>, Faults> {
         .map_err(|_error: std::net::AddrParseError| Faults::one("--listen (SKYDOCK_LISTEN)", text, wanted))
 }
 
-fn read_mode(flags: &Flags) -> Result<Mode, Faults> {
+fn read_mode(flags: &Flags, in_lambda: bool) -> Result<Mode, Faults> {
     match flags.mode.as_deref() {
+        // an environment answers one request at a time, and whoever comes next may meet another one
+        None if in_lambda => Ok(Mode::Json),
+        Some("stateful") if in_lambda => Err(Faults::one(
+            "--mode (SKYDOCK_MODE)",
+            "stateful",
+            "sessions in memory do not outlive a request in Lambda; write json or stateless",
+        )),
         None => Ok(Mode::default()),
         Some("stateful") => Ok(Mode::Stateful),
         Some("stateless") => Ok(Mode::Stateless),
