@@ -68,6 +68,7 @@ fn refused(refusal: Refusal, operation: Operation) -> Refused {
         Refusal::Denied => Refused::denied(operation),
         Refusal::KeyDenied => Refused::key_denied(),
         Refusal::Looping => Refused::looping(),
+        Refusal::Conflicting => Refused::conflict("The operation cannot be performed at this time."),
         Refusal::Broken => Refused::broken(),
         Refusal::Expired => Refused::expired(),
     }

@@ -38,6 +38,7 @@ pub(super) enum Refusal {
     Denied,
     KeyDenied,
     Looping,
+    Conflicting,
     Broken,
     Expired,
 }
@@ -74,6 +75,11 @@ impl Faults {
     /// Refuses the next `times` calls with `RecursiveInvocationException`, as AWS does with functions that call each other.
     pub fn stop_a_loop(&self, operation: Operation, times: usize) {
         self.order(operation, Some(Refusal::Looping), times);
+    }
+
+    /// Refuses the next `times` calls with `ResourceConflictException`, as AWS does while another change is under way.
+    pub fn conflict(&self, operation: Operation, times: usize) {
+        self.order(operation, Some(Refusal::Conflicting), times);
     }
 
     /// Answers the next `times` calls with a 500 without carrying them out: the caller cannot know.

@@ -76,6 +76,30 @@ async fn throttling_of_any_call_at_any_place_leaves_nothing_half_done() {
 }
 
 #[tokio::test]
+async fn a_conflict_at_any_place_leaves_nothing_half_done() {
+    for operation in [
+        Operation::PublishVersion,
+        Operation::UpdateFunctionConfiguration,
+        Operation::Invoke,
+    ] {
+        for before in 0..3 {
+            for times in [1, 3, 40] {
+                let account = account();
+                account.faults().let_pass(operation, before);
+                account.faults().conflict(operation, times);
+                let place = format!("{operation:?} in conflict {times} times after {before}");
+                let mut patience = Patience::every(Duration::from_millis(1), Duration::from_secs(10));
+                patience.lost.limit = Duration::from_millis(200);
+                let client = Client::of(server(&account).with_patience(patience)).await;
+                let arguments = to("orders-api", "nodejs24.x", Some("{}"));
+                let answer = client.call("update-function-runtime", arguments).await;
+                whole(&account, &answer, &place).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_is_lost_at_any_place_leaves_nothing_half_done() {
     for operation in [
         Operation::PublishVersion,
