@@ -82,7 +82,8 @@ pub(crate) struct Choice {
     pub(crate) runtimes_page: Option<Url>,
     pub(crate) allow: Allow,
     pub(crate) audit: Audit,
-    /// None: in memory, as nothing may be changed, or nothing that outlives this process.
+    /// Where nothing may be changed, it is only looked into. None: in memory, as nothing outlives this process, or
+    /// nothing is to be seen.
     pub(crate) journal: Option<PathBuf>,
 }
 
