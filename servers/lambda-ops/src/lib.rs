@@ -3,7 +3,7 @@
 //! [`LambdaOps`] is the server: its tools over one [`account::Account`]. Where the account is comes from [`Flags`];
 //! [`LambdaOps::embedded`] needs none. The rooms, from the outside in: `tools` (what a model sees), `resources`,
 //! `prompts` and `completion` (what people and clients pick from), [`upgrade`] (the
-//! procedure that changes a runtime), [`allow`] (what may be changed), [`audit`] (what was), [`owner`] (whose template a
+//! procedure that changes a runtime), `recovery` (what is left of one), [`allow`] (what may be changed), [`audit`] (what was), [`owner`] (whose template a
 //! function is of), [`account`] (every call to AWS), [`runtimes`] (which runtimes there are and when they end),
 //! [`embedded`] (a Lambda API in this process).
 
@@ -17,6 +17,7 @@ mod flags;
 pub mod owner;
 mod percent;
 mod prompts;
+mod recovery;
 mod resources;
 pub mod runtimes;
 mod tasks;
@@ -27,10 +28,7 @@ use std::sync::Arc;
 
 use rmcp::handler::server::tool::ToolRouter;
 use skydock::{Error, Key};
-use tokio::sync::{
-    Mutex,
-    mpsc::{UnboundedSender, unbounded_channel},
-};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -39,11 +37,12 @@ use self::{
     audit::{Audit, Who},
     embedded::Embedded,
     flags::{Around, Choice, Chosen},
+    recovery::Recoveries,
     runtimes::Runtimes,
     tasks::Tasks,
-    upgrade::{Journal, JournalFault, Patience, Recovered, Seal, Surroundings},
+    upgrade::{Journal, Patience, Seal, Surroundings},
 };
-pub use self::{clock::Clock, flags::Flags};
+pub use self::{clock::Clock, flags::Flags, recovery::NotRecovered};
 
 /// The server. Clones share everything, so one can be given to each session.
 #[derive(Debug, Clone)]
@@ -56,8 +55,7 @@ pub struct LambdaOps {
     audit: Audit,
     journal: Journal,
     seal: Seal,
-    /// Held while changes are recovered: what was recovered in the background and not told yet.
-    recovered: Arc<Mutex<Vec<Recovered>>>,
+    recoveries: Recoveries,
     /// Plans that are carried out apart from the call that began them.
     tasks: Tasks,
     tool_router: Arc<ToolRouter<Self>>,
@@ -89,9 +87,12 @@ impl LambdaOps {
             Chosen::Embedded { seed, functions } => Self::on(&Embedded::of_size(seed, functions), runtimes),
         };
         let journal = match journal {
-            Some(directory) => Journal::open(directory).map_err(Error::handler)?,
+            Some(directory) if allow.may_write() => Journal::open(directory).map_err(Error::handler)?,
+            // whoever changes nothing only looks what is there
+            Some(directory) => Journal::existing(directory).unwrap_or_else(Journal::in_memory),
             None => Journal::in_memory(),
         };
+        recovery::announce(&journal, allow.may_write()).await;
         let server = server.with_allow(allow).with_audit(audit).with_journal(journal);
         // a key that cannot be read is a fault of the host's flags, which the host names
         let server = match host.key() {
@@ -130,7 +131,7 @@ impl LambdaOps {
             audit: Audit::stderr(),
             journal: Journal::in_memory(),
             seal: Seal::new(&Key::random()),
-            recovered: Arc::default(),
+            recoveries: Recoveries::default(),
             tasks: Tasks::default(),
             tool_router: Arc::new(tools::router(&Allow::nothing())),
         }
@@ -178,42 +179,6 @@ impl LambdaOps {
             seal: Seal::new(key),
             ..self
         }
-    }
-
-    /// Finishes or undoes every change that a server with the same journal left in the middle. One recovery goes on at
-    /// a time; a second one waits. What [`LambdaOps::recover_in_background`] has recovered comes with the first.
-    ///
-    /// # Errors
-    /// If the journal cannot be read.
-    pub async fn recover(&self) -> Result<Vec<Recovered>, JournalFault> {
-        self.recover_for(Who::default()).await
-    }
-
-    /// Begins [`LambdaOps::recover`] and leaves it to itself, if changing is permitted.
-    pub fn recover_in_background(&self) {
-        if !self.allow.may_write() {
-            return;
-        }
-        let server = self.clone();
-        tokio::spawn(async move {
-            let mut held = server.recovered.lock().await;
-            match server.recover_now(Who::default()).await {
-                Ok(recovered) => held.extend(recovered),
-                Err(fault) => tracing::error!(cause = account::chain(&fault), "changes cannot be recovered"),
-            }
-        });
-    }
-
-    async fn recover_for(&self, who: Who) -> Result<Vec<Recovered>, JournalFault> {
-        let mut held = self.recovered.lock().await;
-        let recovered = self.recover_now(who).await?;
-        Ok(std::mem::take(&mut *held).into_iter().chain(recovered).collect())
-    }
-
-    async fn recover_now(&self, who: Who) -> Result<Vec<Recovered>, JournalFault> {
-        let (progress, _nobody) = unbounded_channel();
-        let surroundings = self.surroundings(who, CancellationToken::new(), progress);
-        upgrade::recover(&self.account, &surroundings).await
     }
 
     fn surroundings(

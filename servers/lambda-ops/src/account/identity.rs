@@ -27,6 +27,12 @@ impl Identity {
         let partition = arn.split(':').nth(1).unwrap_or("aws");
         format!("arn:{partition}:lambda:{region}:{account}:function:{name}")
     }
+
+    /// True if both are in the same account and region, whoever they are there.
+    #[must_use]
+    pub fn is_beside(&self, other: &Self) -> bool {
+        (&self.account, &self.region) == (&other.account, &other.region)
+    }
 }
 
 impl Account {

@@ -15,6 +15,7 @@ use std::{
 
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio::task::spawn_blocking;
 
 pub use self::line::{Event, Line, Plan, Run, Seen, Who};
 use self::sink::Sink;
@@ -66,11 +67,11 @@ impl Audit {
         Self::new(Sink::Memory(VecDeque::new()))
     }
 
-    /// Writes a line. It blocks for as long as the disk takes.
+    /// Writes a line. On return it is where it belongs. A disk is waited for apart from other work.
     ///
     /// # Errors
     /// [`Unwritable`], which is in the log. What has not begun must not begin then; what has ended has ended.
-    pub fn write(&self, line: &Line) -> Result<(), Unwritable> {
+    pub async fn write(&self, line: &Line) -> Result<(), Unwritable> {
         #[derive(Serialize)]
         struct Stamped<'a> {
             time: Timestamp,
@@ -81,13 +82,20 @@ impl Audit {
             time: Timestamp::now(),
             line,
         };
-        serde_json::to_vec(&stamped)
-            .map_err(io::Error::from)
-            .and_then(|text| self.sink().write(text))
-            .map_err(|cause| {
-                tracing::error!(%cause, audit = line.id, function = line.function, "the audit cannot be written");
-                Unwritable(cause)
-            })
+        let written = match serde_json::to_vec(&stamped) {
+            Ok(text) => self.append(text).await,
+            Err(cause) => Err(cause.into()),
+        };
+        written.map_err(|cause| {
+            tracing::error!(%cause, audit = line.id, function = line.function, "the audit cannot be written");
+            Unwritable(cause)
+        })
+    }
+
+    async fn append(&self, text: Vec<u8>) -> io::Result<()> {
+        let audit = self.clone();
+        let written = spawn_blocking(move || audit.sink().write(text)).await;
+        written.map_err(io::Error::other)?
     }
 
     /// The lines written to [`Audit::in_memory`]; none of any other.

@@ -35,10 +35,10 @@ impl Drop for Folder {
     }
 }
 
-#[test]
-fn a_line_says_what_was_run_and_not_with_what() {
+#[tokio::test]
+async fn a_line_says_what_was_run_and_not_with_what() {
     let audit = Audit::in_memory();
-    audit.write(&line()).expect("memory takes it");
+    audit.write(&line()).await.expect("memory takes it");
     let written = &audit.lines()[0];
     assert_eq!(written["event"], "invoke-function");
     assert_eq!(written["principal"]["account"], "123456789012");
@@ -51,13 +51,13 @@ fn a_line_says_what_was_run_and_not_with_what() {
     assert!(!written.to_string().contains("4111"), "{written}");
 }
 
-#[test]
-fn a_file_is_appended_to_and_is_its_owners_alone() {
+#[tokio::test]
+async fn a_file_is_appended_to_and_is_its_owners_alone() {
     let folder = Folder::new();
     let path = folder.0.join("audit.jsonl");
     for _ in 0..2 {
         let audit = Audit::file(&path).expect("it opens");
-        audit.write(&line()).expect("it is written");
+        audit.write(&line()).await.expect("it is written");
     }
     let text = fs::read_to_string(&path).expect("it is there");
     let lines: Vec<Value> = text
@@ -69,14 +69,15 @@ fn a_file_is_appended_to_and_is_its_owners_alone() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
-#[test]
-fn a_line_that_broke_off_does_not_spoil_the_next() {
+#[tokio::test]
+async fn a_line_that_broke_off_does_not_spoil_the_next() {
     let folder = Folder::new();
     let path = folder.0.join("audit.jsonl");
     fs::write(&path, "{\"time\":\"2026-").expect("a torn line");
     Audit::file(&path)
         .expect("it opens")
         .write(&line())
+        .await
         .expect("it is written");
     let text = fs::read_to_string(&path).expect("it is there");
     let last = text.lines().last().expect("a line");
@@ -84,11 +85,11 @@ fn a_line_that_broke_off_does_not_spoil_the_next() {
     assert_eq!(text.lines().count(), 2);
 }
 
-#[test]
-fn a_full_disk_is_an_error() {
+#[tokio::test]
+async fn a_full_disk_is_an_error() {
     // the device that is always full
     let audit = Audit::file(Path::new("/dev/full")).expect("it opens");
-    assert!(audit.write(&line()).is_err());
+    assert!(audit.write(&line()).await.is_err());
 }
 
 #[test]
@@ -96,4 +97,24 @@ fn a_file_that_cannot_be_opened_is_an_error() {
     let folder = Folder::new();
     assert!(Audit::file(&folder.0.join("missing").join("audit.jsonl")).is_err());
     assert!(Audit::file(&folder.0).is_err(), "a folder is no file");
+}
+
+#[test]
+fn a_line_that_waits_for_its_place_keeps_nothing_else_waiting() {
+    let (done, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        // one thread for all: whoever blocks it stops everything
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
+        let audit = Audit::in_memory();
+        let slow = audit.sink();
+        let line = line();
+        let (written, ()) =
+            runtime.block_on(async { tokio::join!(audit.write(&line), async { drop(slow) }) });
+        written.expect("memory takes it");
+        done.send(audit.lines().len()).expect("the test waits");
+    });
+    let lines = end.recv_timeout(std::time::Duration::from_secs(20));
+    assert_eq!(lines, Ok(1), "the line was waited for where others work");
 }

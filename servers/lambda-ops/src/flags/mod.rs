@@ -82,7 +82,8 @@ pub(crate) struct Choice {
     pub(crate) runtimes_page: Option<Url>,
     pub(crate) allow: Allow,
     pub(crate) audit: Audit,
-    /// None: in memory, as nothing may be changed, or nothing that outlives this process.
+    /// Where nothing may be changed, it is only looked into. None: in memory, as nothing outlives this process, or
+    /// nothing is to be seen.
     pub(crate) journal: Option<PathBuf>,
 }
 
@@ -243,7 +244,9 @@ impl Flags {
         match &self.journal {
             Some(path) if path == Path::new("") => Err(Faults::one(name, "", "write the path of a folder")),
             Some(path) => Ok(Some(path.clone())),
-            None if account != Chosen::Aws || !allow.may_write() => Ok(None),
+            None if account != Chosen::Aws => Ok(None),
+            // only looked into, if it is there
+            None if !allow.may_write() => Ok(around.state()),
             None => around.state().map(Some).ok_or_else(|| {
                 let wanted = format!(
                     "name a folder that outlives this process: {ALLOW} is given, and there is no HOME to keep the \

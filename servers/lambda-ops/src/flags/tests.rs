@@ -32,7 +32,15 @@ fn without_flags_it_is_aws_and_its_page_and_reading_only() {
     let page = choice.runtimes_page.map(String::from);
     assert_eq!(page.as_deref(), Some(RUNTIMES_PAGE));
     assert!(!choice.allow.may_invoke() && !choice.allow.may_write());
-    assert_eq!(choice.journal, None, "what changes nothing needs no journal");
+    let usual = Path::new("/home/ana/.local/state/skydock/lambda-ops");
+    assert_eq!(
+        choice.journal.as_deref(),
+        Some(usual),
+        "what is there is looked at"
+    );
+    let homeless = read_with(&Flags::default(), &[], &skydock::Flags::default());
+    let journal = homeless.expect("nothing is wrong").journal;
+    assert_eq!(journal, None, "what changes nothing needs no journal");
 }
 
 #[test]

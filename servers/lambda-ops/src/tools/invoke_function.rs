@@ -75,10 +75,10 @@ pub(super) async fn run(
     if let Err(refusal) = permit(server, &function, identity).await {
         (line.outcome, line.reason) = ("refused".to_owned(), Some(refusal.to_string()));
         // nothing is begun either way
-        let _ = server.audit.write(&line);
+        let _ = server.audit.write(&line).await;
         return Err(refusal);
     }
-    server.audit.write(&line)?;
+    server.audit.write(&line).await?;
     // a call that is dropped (its client left) has been sent all the same: it runs to its end, and the audit has it
     let (ours, name) = (server.clone(), function);
     let called = tokio::spawn(async move { invoke(&ours, &name, &input, line).await });
@@ -153,7 +153,7 @@ async fn invoke(
         Err(error) => ("not-run".to_owned(), Some(reason(error))),
     };
     // it has run; that the audit has no end of it is in the log
-    let _ = server.audit.write(&line);
+    let _ = server.audit.write(&line).await;
     (ran, elapsed_ms)
 }
 

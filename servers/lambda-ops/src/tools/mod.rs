@@ -37,7 +37,7 @@ pub(crate) use self::{
     changing::router, failure::Failure, get_function::look, get_runtime_info::all as all_runtimes,
     marker::Marker,
 };
-use crate::{LambdaOps, audit::Who, completion, prompts, resources};
+use crate::{LambdaOps, completion, prompts, resources};
 
 const INSTRUCTIONS: &str = "\
 Operates AWS Lambda functions in one account and region. To find functions on runtimes that end: call \
@@ -189,7 +189,8 @@ impl LambdaOps {
         description = "Looks through the journal for changes of runtimes that a server left in the middle (it was \
                        killed, or could not put a runtime back) and finishes each of them or puts the old runtime \
                        back; waits if that is going on already. Lists what became of each; an empty list means that \
-                       there was none. `open` means that it could not be done yet.",
+                       there was none. `open` means that it could not be done yet; `running` are those that a live \
+                       server is at.",
         annotations(
             read_only_hint = false,
             destructive_hint = true,
@@ -202,7 +203,7 @@ impl LambdaOps {
         Parameters(recover_updates::Input {}): Parameters<recover_updates::Input>,
         context: RequestContext<RoleServer>,
     ) -> Result<Json<recover_updates::Output>, Failure> {
-        recover_updates::run(self, Who::of(&context)).await.map(Json)
+        recover_updates::run(self, context).await.map(Json)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Plan, Report, State, Surroundings};
 use crate::audit;
 
-/// The line of the audit with which a change begins.
+/// The line of the audit with which a change begins. Who acts is the plan's identity.
 pub(super) fn begun(plan: &Plan, event: audit::Event, surroundings: &Surroundings) -> audit::Line {
     let who = surroundings.who.clone();
     let mut line = audit::Line::new(event, who, &plan.identity, &plan.function_name);
@@ -21,7 +21,7 @@ pub(super) fn begun(plan: &Plan, event: audit::Event, surroundings: &Surrounding
 }
 
 /// Writes the line of the audit with which it ends.
-pub(super) fn end(line: &mut audit::Line, report: &Report, surroundings: &Surroundings) {
+pub(super) async fn end(mut line: audit::Line, report: &Report, surroundings: &Surroundings) {
     line.outcome = report.outcome.word().to_owned();
     line.after = Some(audit::Seen {
         runtime: report.runtime.clone(),
@@ -30,5 +30,5 @@ pub(super) fn end(line: &mut audit::Line, report: &Report, surroundings: &Surrou
     let failed = report.steps.iter().find(|step| step.state == State::Failed);
     line.reason = failed.map(|step| step.detail.clone());
     // it has ended; that the audit has no end of it is in the log
-    let _ = surroundings.audit.write(line);
+    let _ = surroundings.audit.write(&line).await;
 }

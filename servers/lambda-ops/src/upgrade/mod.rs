@@ -29,7 +29,7 @@ pub use self::{
     journal::{Fault as JournalFault, Journal},
     plan::{Plan, Validation},
     procedure::{recall, run},
-    recover::{Recovered, run as recover},
+    recover::{Recovered, Running, run as recover},
     refusal::Refusal,
     report::{Outcome, Phase, Report, State, Step},
     settle::{Pace, Patience},

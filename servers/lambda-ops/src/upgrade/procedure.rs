@@ -45,7 +45,9 @@ pub async fn recall(
         return Ok(None);
     };
     let arguments = arguments(account, request);
-    match journal.find(token, &arguments).await? {
+    // the journal may be shared by servers in other accounts and regions, where the token stands for something else
+    let here = account.identity().await?;
+    match journal.find(token, &arguments, here).await? {
         None => Ok(None),
         Some(known) => known.report(request).map(Some),
     }
@@ -134,12 +136,9 @@ pub async fn run(
             .record
             .note(Phase::Consent, State::Skipped, "nobody was asked"),
     }
-    let mut line = begun(
-        &change.record.plan,
-        audit::Event::UpdateFunctionRuntime,
-        surroundings,
-    );
-    if let Err(fault) = surroundings.audit.write(&line) {
+    let plan = &change.record.plan;
+    let line = begun(plan, audit::Event::UpdateFunctionRuntime, surroundings);
+    if let Err(fault) = surroundings.audit.write(&line).await {
         change.record.note(Phase::Check, State::Failed, fault.to_string());
         let from = change.record.from().to_owned();
         return Ok(change
@@ -148,7 +147,7 @@ pub async fn run(
             .await);
     }
     let report = change.make(before, event.as_deref()).await;
-    end(&mut line, &report, surroundings);
+    end(line, &report, surroundings).await;
     Ok(report)
 }
 

@@ -5,10 +5,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    Outcome, Phase, Report, State, Surroundings,
+    Outcome, Phase, Refusal, Report, State, Surroundings,
     audited::{begun, end},
     check::stored_event,
-    journal::{Claimed, Fault, Header, Sent, Story, Trial},
+    journal::{Claimed, Fault, Header, Known, Open, Sent, Story, Trial},
     plan::digest,
     procedure::{Change, Stop},
     put_back::{self, Back, Obstacle},
@@ -32,19 +32,61 @@ pub struct Recovered {
     pub report: Report,
 }
 
-/// Finishes or undoes every change that was left in the middle and that nobody is at.
+/// A change that somebody is at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Running {
+    /// The entry in the journal.
+    pub id: String,
+    /// The function's ARN.
+    pub function_arn: String,
+}
+
+/// Finishes or undoes every change in this account and region that was left in the middle and that nobody is at, one
+/// after the other. `tell` hears what became of each as soon as that is known. Changes that others are at are left to
+/// them, and listed.
 ///
 /// # Errors
-/// [`Fault`] if the journal cannot be read.
-pub async fn run(account: &Account, surroundings: &Surroundings) -> Result<Vec<Recovered>, Fault> {
-    let mut recovered = Vec::new();
-    for claimed in surroundings.journal.claim().await? {
-        let id = claimed.header.id.clone();
-        let mut line = begun(&claimed.header.plan, audit::Event::RecoverUpdates, surroundings);
-        // a change that is in the middle is finished even if the audit cannot say so; its log does
-        let _ = surroundings.audit.write(&line);
-        let report = one(account, surroundings, claimed).await;
-        end(&mut line, &report, surroundings);
+/// [`Refusal`] if the journal cannot be read, or AWS does not say which account this is.
+pub async fn run(
+    account: &Account,
+    surroundings: &Surroundings,
+    mut tell: impl FnMut(Recovered),
+) -> Result<Vec<Running>, Refusal> {
+    let open = surroundings.journal.open_changes().await?;
+    if open.is_empty() {
+        return Ok(Vec::new());
+    }
+    let here = account.identity().await?;
+    let (all, mut running) = (open.len(), Vec::new());
+    for (number, change) in open.into_iter().enumerate() {
+        // nobody has to listen
+        drop(
+            surroundings
+                .progress
+                .send(format!("{} of {all}: {change}", number + 1)),
+        );
+        let (id, report) = match change {
+            Open::Running { id, header } => {
+                running.push(Running::new(id, &header));
+                continue;
+            }
+            Open::Unreadable { id, reason } => (id, unreadable(here, &reason)),
+            Open::Left { id, header, story } if !header.plan.identity.is_beside(here) => {
+                (id, elsewhere(&header, story, here))
+            }
+            Open::Left { id, header, story } => match surroundings.journal.claim(&id).await {
+                Ok(Ok(claimed)) => (id, ours(account, surroundings, here, claimed).await),
+                // somebody was faster
+                Ok(Err(Known::Running { .. })) => {
+                    running.push(Running::new(id, &header));
+                    continue;
+                }
+                Ok(Err(_ended)) => continue,
+                Err(fault) => (id, untouchable(&header, story, &fault)),
+            },
+        };
         let (function, outcome) = (&report.function_name, report.outcome);
         tracing::info!(
             id,
@@ -52,12 +94,84 @@ pub async fn run(account: &Account, surroundings: &Surroundings) -> Result<Vec<R
             ?outcome,
             "a change that was left in the middle was looked at"
         );
-        recovered.push(Recovered { id, report });
+        tell(Recovered { id, report });
     }
-    Ok(recovered)
+    Ok(running)
 }
 
-async fn one(account: &Account, surroundings: &Surroundings, claimed: Claimed) -> Report {
+impl Running {
+    fn new(id: String, header: &Header) -> Self {
+        let function_arn = header.plan.function_arn.clone();
+        Self { id, function_arn }
+    }
+}
+
+/// An entry that does not say which change it is about.
+fn unreadable(here: &Identity, reason: &str) -> Report {
+    let unknown = || "unknown".to_owned();
+    let report = Report {
+        function_name: unknown(),
+        function_arn: unknown(),
+        from: unknown(),
+        to: unknown(),
+        outcome: Outcome::Open,
+        runtime: None,
+        steps: Vec::new(),
+        revision_id: None,
+        rollback_version: None,
+        new_version: None,
+        identity: here.clone(),
+    };
+    let detail = format!(
+        "its entry in the journal cannot be read ({reason}), so which function it is about is not known; a person has \
+         to look at it"
+    );
+    report.with(Phase::Recover, State::Failed, detail)
+}
+
+fn elsewhere(header: &Header, story: Story, here: &Identity) -> Report {
+    let there = &header.plan.identity;
+    let detail = format!(
+        "it is in account {}, region {}, and this server is in account {}, region {}; start one there",
+        there.account, there.region, here.account, here.region
+    );
+    untouched(header, story, detail)
+}
+
+fn untouchable(header: &Header, story: Story, fault: &Fault) -> Report {
+    let cause = crate::account::chain(fault);
+    tracing::error!(cause, "an entry of the journal cannot be taken over");
+    untouched(header, story, "its entry in the journal cannot be opened")
+}
+
+/// A change that this server does nothing about.
+fn untouched(header: &Header, story: Story, detail: impl Into<String>) -> Report {
+    let report = Report {
+        runtime: None,
+        rollback_version: story.rollback_version,
+        ..Report::of(&header.plan, Outcome::Open, None)
+    };
+    report.with(Phase::Recover, State::Failed, detail)
+}
+
+/// Recovers a change of this account and region, and tells the audit.
+async fn ours(
+    account: &Account,
+    surroundings: &Surroundings,
+    here: &Identity,
+    mut claimed: Claimed,
+) -> Report {
+    // from here on it is this server that acts
+    claimed.header.plan.identity = here.clone();
+    let line = begun(&claimed.header.plan, audit::Event::RecoverUpdates, surroundings);
+    // a change that is in the middle is finished even if the audit cannot say so; its log does
+    let _ = surroundings.audit.write(&line).await;
+    let report = one(account, surroundings, here, claimed).await;
+    end(line, &report, surroundings).await;
+    report
+}
+
+async fn one(account: &Account, surroundings: &Surroundings, here: &Identity, claimed: Claimed) -> Report {
     let Claimed {
         entry,
         header,
@@ -76,18 +190,6 @@ async fn one(account: &Account, surroundings: &Surroundings, claimed: Claimed) -
             record,
             "its entry in the journal cannot be read; a person has to look at both",
         );
-    }
-    let here = match account.identity().await {
-        Ok(identity) => identity,
-        Err(error) => return wait_for_somebody(record, error.say()),
-    };
-    let there = &record.plan.identity;
-    if (&here.account, &here.region) != (&there.account, &there.region) {
-        let detail = format!(
-            "it is in account {}, region {}, and this server is in account {}, region {}; start one there",
-            there.account, there.region, here.account, here.region
-        );
-        return wait_for_somebody(record, detail);
     }
     let Ok(function) = FunctionName::parse(&record.plan.function_arn) else {
         return wait_for_somebody(record, "its entry in the journal names no function");

@@ -29,6 +29,7 @@ mod recovering;
 mod reporting;
 mod resources;
 mod runtimes;
+mod sharing;
 mod tools;
 mod updating;
 mod withstanding;

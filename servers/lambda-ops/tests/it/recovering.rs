@@ -38,12 +38,18 @@ pub(crate) fn entries(folder: &Folder) -> Vec<PathBuf> {
 
 /// Puts lines into a folder, as a killed server would have left them.
 pub(crate) fn leave(folder: &Folder, text: &str) {
-    let journal = folder.path().join("journal");
-    fs::create_dir_all(&journal).expect("a folder");
-    fs::write(journal.join("20261122T130000Z-0000000000000001.jsonl"), text).expect("it is written");
+    leave_as(folder, "20261122T130000Z-0000000000000001.jsonl", text);
 }
 
-async fn recovered(server: LambdaOps) -> Vec<Value> {
+pub(crate) fn leave_as(folder: &Folder, name: &str, text: &str) -> PathBuf {
+    let journal = folder.path().join("journal");
+    fs::create_dir_all(&journal).expect("a folder");
+    let path = journal.join(name);
+    fs::write(&path, text).expect("it is written");
+    path
+}
+
+pub(crate) async fn recovered(server: LambdaOps) -> Vec<Value> {
     let answer = Client::of(server).await.ok(RECOVER, json!({})).await;
     assert_eq!(answer["identity"]["account"], "123456789012");
     answer["recovered"].as_array().expect("a list").clone()
@@ -65,7 +71,7 @@ pub(crate) fn event(line: &str) -> String {
     line["event"].as_str().expect("an event").to_owned()
 }
 
-async fn set(account: &Embedded, function: &str, runtime: &str) {
+pub(crate) async fn set(account: &Embedded, function: &str, runtime: &str) {
     let update = account
         .client()
         .update_function_configuration()
@@ -220,7 +226,7 @@ fn a_server_that_is_killed_during_the_test_is_undone_by_the_next() {
 }
 
 /// The lines up to the update, which AWS took.
-async fn cut_off(account: &Embedded, folder: &Folder) -> Vec<String> {
+pub(crate) async fn cut_off(account: &Embedded, folder: &Folder) -> Vec<String> {
     let all = lines_of(&crate::bench::account(), to("orders-api", "nodejs24.x", None)).await;
     let end = all
         .iter()

@@ -4,6 +4,7 @@
 mod entry;
 mod line;
 mod paper;
+mod seen;
 mod story;
 
 use std::{
@@ -15,13 +16,18 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::spawn_blocking;
 
-use self::paper::{Memory, Paper};
 pub(super) use self::{
     entry::Entry,
     line::{Event, Header},
+    seen::Open,
     story::{Sent, Story, Trial},
 };
+use self::{
+    paper::{Memory, Paper},
+    seen::{Look, Seen},
+};
 use super::Report;
+use crate::account::Identity;
 
 /// How long entries of changes that have ended are kept.
 const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -121,12 +127,25 @@ impl Journal {
         }))
     }
 
-    /// What is known of a change that the client has given a token to.
-    pub(super) async fn find(&self, token: &str, arguments: &str) -> Result<Option<Known>, Fault> {
-        let (journal, token, arguments) = (self.clone(), token.to_owned(), arguments.to_owned());
+    /// The journal in a directory that is there already; none if it is not.
+    pub(crate) fn existing(directory: impl Into<PathBuf>) -> Option<Self> {
+        let directory = directory.into();
+        directory.is_dir().then(|| Self::on(Store::Directory(directory)))
+    }
+
+    /// What is known of a change that the client has given a token to, in this account and region: those who share the
+    /// directory may be in others.
+    pub(super) async fn find(
+        &self,
+        token: &str,
+        arguments: &str,
+        here: &Identity,
+    ) -> Result<Option<Known>, Fault> {
+        let (journal, here) = (self.clone(), here.clone());
+        let (token, arguments) = (token.to_owned(), arguments.to_owned());
         apart(move || {
             let _door = journal.door()?;
-            journal.find_now(&token, &arguments)
+            Ok(found(&journal.entries()?, &token, &arguments, &here))
         })
         .await
     }
@@ -136,9 +155,26 @@ impl Journal {
         let (journal, function_arn) = (self.clone(), function_arn.to_owned());
         apart(move || {
             let _door = journal.door()?;
-            journal.open_now(&function_arn)
+            Ok(opened(&journal.entries()?, &function_arn))
         })
         .await
+    }
+
+    /// Every change that has not ended, whoever may be at it. Nothing is held.
+    pub(super) async fn open_changes(&self) -> Result<Vec<Open>, Fault> {
+        let journal = self.clone();
+        apart(move || {
+            let _door = journal.door()?;
+            let entries = journal.entries()?.into_iter();
+            Ok(entries.filter_map(|(id, look)| look.open(id)).collect())
+        })
+        .await
+    }
+
+    /// The names of the entries of changes that have not ended, with the function that each is about.
+    pub(crate) async fn names(&self) -> Result<Vec<String>, Fault> {
+        let open = self.open_changes().await?;
+        Ok(open.iter().map(ToString::to_string).collect())
     }
 
     /// Begins an entry, unless something is in the way. On return it is on disk.
@@ -146,18 +182,14 @@ impl Journal {
         let journal = self.clone();
         apart(move || {
             let _door = journal.door()?;
-            journal.prune()?;
+            let entries = journal.pruned(journal.entries()?);
             if let Some(token) = &header.client_token
-                && let Some(known) = journal.find_now(token, &header.arguments)?
+                && let Some(known) = found(&entries, token, &header.arguments, &header.plan.identity)
             {
                 return Ok(Err(known));
             }
-            for id in journal.ids()? {
-                let Some(seen) = journal.look(&id)? else { continue };
-                let same = seen.header.plan.function_arn == header.plan.function_arn;
-                if same && seen.report.is_none() {
-                    return Ok(Err(seen.in_the_way(id)));
-                }
+            if let Some(known) = opened(&entries, &header.plan.function_arn) {
+                return Ok(Err(known));
             }
             let paper = journal.create(&header.id)?;
             let mut entry = Entry::new(header.id.clone(), paper, 0);
@@ -168,91 +200,75 @@ impl Journal {
         .await
     }
 
-    /// Takes over every change that was begun, has not ended, and has nobody at it.
-    pub(super) async fn claim(&self) -> Result<Vec<Claimed>, Fault> {
-        let journal = self.clone();
+    /// Takes one entry over, unless somebody else is at it or it has ended.
+    pub(super) async fn claim(&self, id: &str) -> Result<Result<Claimed, Known>, Fault> {
+        let (journal, id) = (self.clone(), id.to_owned());
         apart(move || {
             let _door = journal.door()?;
-            let mut claimed = Vec::new();
-            for id in journal.ids()? {
-                let Some(paper) = journal.hold(&id)? else { continue };
-                let text = paper
-                    .read()
-                    .map_err(|cause| Fault::new(journal.place(&id), "read", cause))?;
-                let read = line::read(&text);
-                let Some(header) = read.header else {
-                    // not even its first line was written, so nothing was done
-                    if read.good == 0 && !read.damaged {
-                        journal.remove(&id)?;
-                    }
-                    continue;
-                };
-                if read.report.is_some() {
-                    continue;
-                }
-                claimed.push(Claimed {
-                    entry: Entry::new(id, paper, read.good),
-                    header,
-                    story: read.story,
-                    damaged: read.damaged,
-                });
+            let Some(paper) = journal.hold(&id)? else {
+                return Ok(Err(Known::Running { id }));
+            };
+            let fault = |cause: std::io::Error| Fault::new(journal.place(&id), "read", cause);
+            let read = line::read(&paper.read().map_err(fault)?);
+            if let Some(report) = read.report {
+                return Ok(Err(Known::Recorded(report)));
             }
-            Ok(claimed)
+            let Some(header) = read.header else {
+                return Err(fault(std::io::ErrorKind::InvalidData.into()));
+            };
+            Ok(Ok(Claimed {
+                entry: Entry::new(id, paper, read.good),
+                header,
+                story: read.story,
+                damaged: read.damaged,
+            }))
         })
         .await
     }
 
-    fn find_now(&self, token: &str, arguments: &str) -> Result<Option<Known>, Fault> {
-        for id in self.ids()? {
-            let Some(seen) = self.look(&id)? else { continue };
-            if seen.header.client_token.as_deref() != Some(token) {
-                continue;
-            }
-            return Ok(Some(if seen.header.arguments == arguments {
-                seen.in_the_way(id)
-            } else {
-                Known::TokenTaken
-            }));
-        }
-        Ok(None)
+    /// Every entry as it is. One that cannot be read is in the log, and in nobody's way.
+    fn entries(&self) -> Result<Vec<(String, Look)>, Fault> {
+        let ids = self.ids()?.into_iter();
+        Ok(ids
+            .map(|id| {
+                let look = self.look(&id);
+                if let Look::Unreadable(reason) = &look {
+                    let entry = self.place(&id);
+                    tracing::warn!(entry, reason, "an entry of the journal cannot be read");
+                }
+                (id, look)
+            })
+            .collect())
     }
 
-    fn open_now(&self, function_arn: &str) -> Result<Option<Known>, Fault> {
-        for id in self.ids()? {
-            let Some(seen) = self.look(&id)? else { continue };
-            if seen.report.is_none() && seen.header.plan.function_arn == function_arn {
-                return Ok(Some(seen.in_the_way(id)));
-            }
-        }
-        Ok(None)
-    }
-
-    fn prune(&self) -> Result<(), Fault> {
+    /// Removes what is not needed any more, and gives the rest.
+    fn pruned(&self, mut entries: Vec<(String, Look)>) -> Vec<(String, Look)> {
         let now = Timestamp::now();
-        for id in self.ids()? {
-            let Some(seen) = self.look(&id)? else { continue };
-            let old = now.duration_since(seen.last) > KEPT;
-            if seen.report.is_some() && old {
-                self.remove(&id)?;
+        entries.retain(|(id, look)| {
+            let needless = match look {
+                // nothing was done
+                Look::Blank => true,
+                Look::Seen(seen) => seen.report.is_some() && now.duration_since(seen.last) > KEPT,
+                Look::Ended | Look::Unreadable(_) => false,
+            };
+            if needless && let Err(fault) = self.remove(id) {
+                let cause = crate::account::chain(&fault);
+                tracing::warn!(cause, "an entry of the journal stays longer than it is needed");
             }
-        }
-        Ok(())
+            !needless
+        });
+        entries
     }
 
-    /// One entry as it is; none if its first line cannot be read.
-    fn look(&self, id: &str) -> Result<Option<Seen>, Fault> {
-        let fault = |cause| Fault::new(self.place(id), "read", cause);
-        let (text, held) = match &self.0.store {
-            Store::Directory(directory) => paper::look(&directory.join(id)).map_err(fault)?,
-            Store::Memory(memory) => memory.look(id),
+    fn look(&self, id: &str) -> Look {
+        let found = match &self.0.store {
+            Store::Directory(directory) => paper::look(&directory.join(id)),
+            Store::Memory(memory) => Ok(memory.look(id)),
         };
-        let read = line::read(&text);
-        Ok(read.header.map(|header| Seen {
-            header,
-            report: read.report,
-            last: read.last,
-            held,
-        }))
+        match found {
+            Ok((text, held)) => Look::of(&text, held),
+            Err(cause) => Look::Unreadable(cause.to_string()),
+        }
     }
 
     /// Whoever has this is alone with the list of entries, among all servers.
@@ -326,24 +342,31 @@ impl Journal {
     }
 }
 
-/// An entry as it was found.
-#[derive(Debug)]
-struct Seen {
-    header: Box<Header>,
-    /// Its end, if it has one.
-    report: Option<Box<Report>>,
-    last: Timestamp,
-    held: bool,
+/// What is known of the change under a client's token in one account and region.
+fn found(entries: &[(String, Look)], token: &str, arguments: &str, here: &Identity) -> Option<Known> {
+    let (id, seen) = seen(entries).find(|(_, seen)| {
+        let there = &seen.header.plan.identity;
+        seen.header.client_token.as_deref() == Some(token) && there.is_beside(here)
+    })?;
+    Some(if seen.header.arguments == arguments {
+        seen.in_the_way(id)
+    } else {
+        Known::TokenTaken
+    })
 }
 
-impl Seen {
-    fn in_the_way(self, id: String) -> Known {
-        match self.report {
-            Some(report) => Known::Recorded(report),
-            None if self.held => Known::Running { id },
-            None => Known::Left { id },
-        }
-    }
+/// The change of this function that has not ended, if there is one.
+fn opened(entries: &[(String, Look)], function_arn: &str) -> Option<Known> {
+    let (id, seen) = seen(entries)
+        .find(|(_, seen)| seen.report.is_none() && seen.header.plan.function_arn == function_arn)?;
+    Some(seen.in_the_way(id))
+}
+
+fn seen(entries: &[(String, Look)]) -> impl Iterator<Item = (&str, &Seen)> {
+    entries.iter().filter_map(|(id, look)| match look {
+        Look::Seen(seen) => Some((&**id, &**seen)),
+        Look::Blank | Look::Ended | Look::Unreadable(_) => None,
+    })
 }
 
 /// Disks are slow: their work is done apart from what is waited for here.
