@@ -91,7 +91,7 @@ impl std::error::Error for Faults {}
 #[non_exhaustive]
 pub enum Error {
     /// Flags or variables are wrong; nothing was started.
-    #[error("the environment is wrong:\n{0}")]
+    #[error("the flags or the environment are wrong:\n{0}")]
     Faults(#[from] Faults),
     /// The address could not be listened on.
     #[error("cannot listen on {address}; choose another with --listen")]
@@ -171,7 +171,7 @@ mod tests {
         );
         assert_eq!(
             Error::from(faults).report(),
-            "the environment is wrong:\n  \
+            "the flags or the environment are wrong:\n  \
              --listen (SKYDOCK_LISTEN) is \"8000\": write an address such as 127.0.0.1:8000\n  \
              SKYDOCK_LISTN: no such variable; did you mean SKYDOCK_LISTEN?"
         );

@@ -1,11 +1,14 @@
-//! Completion of what people write into prompts and URIs: names of functions, identifiers of runtimes.
+//! Completion of what people write into prompts and URIs: functions, runtimes, their languages, regions.
 
 use rmcp::{
     ErrorData,
     model::{ArgumentInfo, CompleteResult, CompletionInfo, Reference},
 };
 
-use crate::{LambdaOps, prompts, resources};
+use crate::{
+    LambdaOps, prompts, resources,
+    tools::{Family, regions},
+};
 
 /// The values that begin with what is written so far.
 pub(crate) async fn complete(
@@ -36,9 +39,27 @@ pub(crate) async fn complete(
             let table = server.runtimes.table().await;
             table.runtimes.iter().map(|runtime| runtime.id.clone()).collect()
         }
+        Some(prompts::FAMILY) => Family::NAMES.map(str::to_owned).to_vec(),
+        Some(prompts::REGIONS) => with_a_region(&argument.value),
         _ => Vec::new(),
     };
     Ok(CompleteResult::new(beginning_with(&argument.value, names)))
+}
+
+/// The regions written so far with one more in the place of the last. `all` stands alone.
+fn with_a_region(written: &str) -> Vec<String> {
+    let begun = written.rfind([',', ' ']).map_or(0, |at| at + 1);
+    let before = written.get(..begun).unwrap_or_default();
+    let named: Vec<&str> = before.split([',', ' ']).collect();
+    let alone = before.is_empty().then_some("all");
+    let more = regions::BY_DEFAULT
+        .into_iter()
+        .filter(|region| !named.contains(region));
+    alone
+        .into_iter()
+        .chain(more)
+        .map(|region| format!("{before}{region}"))
+        .collect()
 }
 
 fn beginning_with(written: &str, mut names: Vec<String>) -> CompletionInfo {

@@ -6,12 +6,19 @@ use rmcp::{
 };
 use serde_json::Value;
 
-use crate::{LambdaOps, account, resources, runtimes, tools::Failure};
+use crate::{
+    LambdaOps, resources, runtimes,
+    tools::{Failure, Family, regions},
+};
 
 /// The argument that names a function.
 pub(crate) const FUNCTION: &str = "functionName";
 /// The argument that names a runtime.
 pub(crate) const RUNTIME: &str = "runtime";
+/// The argument that names a language.
+pub(crate) const FAMILY: &str = "runtimeFamily";
+/// The argument that names regions.
+pub(crate) const REGIONS: &str = "regions";
 
 const UPGRADE: &str = "upgrade-deprecated-functions";
 const EXPLAIN: &str = "explain-function";
@@ -20,15 +27,15 @@ const AFFECTED: &str = "who-is-affected";
 /// All prompts.
 pub(crate) fn all() -> Vec<Prompt> {
     let argument = |name: &str, what: &str| PromptArgument::new(name).with_description(what);
-    let regions = "Regions with commas between them, or all; left out: the server's";
+    let where_to_look = "Regions with commas between them, or all; left out: the server's";
     vec![
         Prompt::new(
             UPGRADE,
             Some("Finds the functions on deprecated runtimes and moves them to newer ones, one by one, with your consent."),
             Some(vec![
-                argument("runtimeFamily", "Only this language, such as nodejs or python"),
+                argument(FAMILY, "Only this language, such as nodejs or python"),
                 argument("tag", "Only functions with this tag: key or key=value"),
-                argument("regions", regions),
+                argument(REGIONS, where_to_look),
             ]),
         )
         .with_title("Upgrade deprecated functions"),
@@ -45,7 +52,7 @@ pub(crate) fn all() -> Vec<Prompt> {
             Some("Tells whose functions run on a runtime, and until when something has to be done."),
             Some(vec![
                 argument(RUNTIME, "The runtime's identifier, such as nodejs22.x").with_required(true),
-                argument("regions", regions),
+                argument(REGIONS, where_to_look),
             ]),
         )
         .with_title("Who is affected by a runtime's end"),
@@ -65,7 +72,7 @@ pub(crate) async fn get(
 ) -> Result<GetPromptResult, ErrorData> {
     let given = Given(arguments);
     let messages = match name {
-        UPGRADE => vec![said(upgrade(&given))],
+        UPGRADE => vec![said(upgrade(server, &given)?)],
         EXPLAIN => explain(server, given.required(FUNCTION)?).await?,
         AFFECTED => vec![said(affected(server, &given).await?)],
         _ => {
@@ -93,33 +100,48 @@ impl Given<'_> {
         })
     }
 
-    /// The regions as an argument of the report, such as `regions ["eu-west-1"]`.
-    fn regions(&self) -> Option<String> {
-        let names: Vec<&str> = self
-            .text("regions")?
+    /// The language; what no tool would take is refused.
+    fn family(&self) -> Result<Option<&str>, ErrorData> {
+        let family = self.text(FAMILY);
+        family.map(Family::check).transpose().map_err(invalid)?;
+        Ok(family)
+    }
+
+    /// The regions as an argument of the report, such as `regions ["eu-west-1"]`; what no tool would take is refused.
+    fn regions(&self, server: &LambdaOps) -> Result<Option<String>, ErrorData> {
+        let Some(text) = self.text(REGIONS) else {
+            return Ok(None);
+        };
+        let names: Vec<String> = text
             .split([',', ' '])
             .filter(|name| !name.is_empty())
+            .map(str::to_owned)
             .collect();
-        Some(format!("regions {names:?}"))
+        regions::chosen(Some(&names), server.account.region()).map_err(invalid)?;
+        Ok(Some(format!("{REGIONS} {names:?}")))
     }
+}
+
+fn invalid(fault: impl Into<Failure>) -> ErrorData {
+    ErrorData::invalid_params(fault.into().tell(), None)
 }
 
 fn said(text: String) -> PromptMessage {
     PromptMessage::new_text(Role::User, text)
 }
 
-fn upgrade(given: &Given<'_>) -> String {
-    let mut with: Vec<String> = ["runtimeFamily", "tag"]
-        .iter()
-        .filter_map(|name| Some(format!("{name} {:?}", given.text(name)?)))
+fn upgrade(server: &LambdaOps, given: &Given<'_>) -> Result<String, ErrorData> {
+    let mut with: Vec<String> = [(FAMILY, given.family()?), ("tag", given.text("tag"))]
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!("{name} {:?}", value?)))
         .collect();
-    with.extend(given.regions());
+    with.extend(given.regions(server)?);
     let with = if with.is_empty() {
         String::new()
     } else {
         format!(" with {}", with.join(", "))
     };
-    format!(
+    Ok(format!(
         "Move my Lambda functions off deprecated runtimes, safely.\n\
          1. Call report-deprecated-functions{with}. Show me the table by runtime: how many, since when, whose. Name regions \
          that could not be read.\n\
@@ -132,17 +154,15 @@ fn upgrade(given: &Given<'_>) -> String {
          yes to that plan.\n\
          5. Stop at the first one that does not end as updated, and tell me what happened and what state it is in.\n\
          6. At the end, list what was changed, what was put back, and what is left."
-    )
+    ))
 }
 
 /// The question, and the function with it: nothing has to be looked up first.
 async fn explain(server: &LambdaOps, name: &str) -> Result<Vec<PromptMessage>, ErrorData> {
     let shown = resources::function_json(server, name).await;
-    let shown = shown.map_err(|failure| match failure {
-        Failure::Name(_) | Failure::Account(account::Error::NotFound { .. }) => {
-            ErrorData::invalid_params(failure.tell(), None)
-        }
-        failure => resources::internal(failure),
+    let shown = shown.map_err(|failure| match failure.is_missing() {
+        true => invalid(failure),
+        false => resources::internal(failure),
     })?;
     let question = format!(
         "Explain the Lambda function {name:?} to me, from the data attached: what kind of function it is and what it seems to \
@@ -167,8 +187,7 @@ async fn affected(server: &LambdaOps, given: &Given<'_>) -> Result<String, Error
     let id = given.required(RUNTIME)?;
     let table = server.runtimes.table().await;
     let Some(runtime) = table.find(id) else {
-        let failure = Failure::NoSuchRuntime(id.to_owned());
-        return Err(ErrorData::invalid_params(failure.tell(), None));
+        return Err(invalid(Failure::NoSuchRuntime(id.to_owned())));
     };
     let Some(end) = runtime.deprecation_date else {
         return Ok(format!(
@@ -179,7 +198,7 @@ async fn affected(server: &LambdaOps, given: &Given<'_>) -> Result<String, Error
     let before = end.tomorrow().unwrap_or(end);
     let family = runtimes::language(id).replace("core", "");
     let regions = given
-        .regions()
+        .regions(server)?
         .map(|regions| format!(", {regions}"))
         .unwrap_or_default();
     Ok(format!(

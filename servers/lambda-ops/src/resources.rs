@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     LambdaOps,
-    account::{self, FunctionName, Listed},
+    account::{FunctionName, Listed},
     percent::decoded,
     tools::{self, Failure, Marker},
 };
@@ -103,10 +103,7 @@ pub(crate) fn internal(fault: impl Into<Failure>) -> ErrorData {
 }
 
 fn refused(failure: Failure, uri: &str) -> ErrorData {
-    let is_missing = matches!(
-        failure,
-        Failure::Name(_) | Failure::Account(account::Error::NotFound { .. })
-    );
+    let is_missing = failure.is_missing();
     let (message, data) = (failure.tell(), Some(json!({ "uri": uri })));
     if is_missing {
         ErrorData::resource_not_found(message, data)

@@ -123,7 +123,9 @@ impl Rejection {
             Self::UnknownSession => "Session not found: it ended or never was; send initialize",
             Self::ContentType => "Unsupported Media Type: Content-Type must be application/json",
             Self::Accept => "Not Acceptable: accept application/json and text/event-stream",
-            Self::TooLarge => "Payload Too Large",
+            Self::TooLarge => {
+                "Payload Too Large: the body has more bytes than this server takes; its operator can raise --max-body"
+            }
             Self::TooSlow => "Request Timeout: the body came too slowly",
             Self::Incomplete => "Bad Request: the body could not be read",
             Self::Host => "Forbidden: this Host is not served here",

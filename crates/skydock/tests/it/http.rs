@@ -59,6 +59,10 @@ async fn what_is_wrong_is_said_in_json_rpc() {
             );
             let id = &reply.answer()["id"];
             assert!(id == 1 || id.is_null(), "{reply:?}");
+            if status == 413 {
+                let told = reply.answer()["error"]["message"].to_string();
+                assert!(told.contains("--max-body"), "{told}");
+            }
         }
     }
 }

@@ -5,17 +5,22 @@ use aws_sdk_lambda::{
     error::{ProvideErrorMetadata, SdkError},
 };
 
-use super::cause::{Cause, chain};
+use super::{
+    FunctionName,
+    cause::{Cause, chain},
+};
 
 /// A call to AWS Lambda that did not succeed, after the SDK's own retries.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No such function, version or alias.
-    #[error("there is no function {name:?} in {region}; list-functions has the names")]
+    /// No such function, version or alias. AWS does not say which of them is missing.
+    #[error("{}", missing(.name, .qualifier.as_deref(), .region))]
     NotFound {
-        /// As the caller wrote it.
+        /// As the caller wrote it, without a version or alias.
         name: String,
+        /// The version or alias that was asked for, `$LATEST` apart.
+        qualifier: Option<String>,
         /// Where it was looked for.
         region: String,
     },
@@ -114,6 +119,16 @@ pub enum Error {
     },
 }
 
+fn missing(name: &str, qualifier: Option<&str>, region: &str) -> String {
+    match qualifier {
+        None => format!("there is no function {name:?} in {region}; list-functions has the names"),
+        Some(qualifier) => format!(
+            "there is no function {name:?} with a version or alias {qualifier:?} in {region}; get-function with the name \
+             alone lists the versions and aliases, and list-functions has the names"
+        ),
+    }
+}
+
 impl Error {
     /// The text for callers. Its cause names principals and hosts, so it goes to the operator's log.
     #[must_use]
@@ -199,10 +214,7 @@ impl Call<'_> {
         let code = error.code().unwrap_or_default().to_owned();
         let message = error.message().unwrap_or("no reason given").to_owned();
         match code.as_str() {
-            "ResourceNotFoundException" => Error::NotFound {
-                name: self.name.to_owned(),
-                region: self.region.to_owned(),
-            },
+            "ResourceNotFoundException" => self.not_found(),
             "TooManyRequestsException"
             | "ThrottlingException"
             | "ThrottledException"
@@ -245,6 +257,22 @@ impl Call<'_> {
                 code,
                 cause,
             },
+        }
+    }
+
+    fn not_found(self) -> Error {
+        let (name, qualifier) = match FunctionName::parse(self.name) {
+            Ok(named) => {
+                let qualifier = named.qualifier().filter(|qualifier| *qualifier != "$LATEST");
+                (named.whole().to_string(), qualifier.map(str::to_owned))
+            }
+            // a layer, or nothing at all
+            Err(_) => (self.name.to_owned(), None),
+        };
+        Error::NotFound {
+            name,
+            qualifier,
+            region: self.region.to_owned(),
         }
     }
 }

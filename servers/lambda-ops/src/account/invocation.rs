@@ -44,9 +44,10 @@ impl Account {
         qualifier: Option<&str>,
         event: &str,
     ) -> Result<Invocation, Error> {
+        let asked = name.at(qualifier);
         let call = Call {
             operation: "Invoke",
-            name: name.as_str(),
+            name: asked.as_str(),
             region: &self.region,
         };
         let timeouts = TimeoutConfig::builder()
@@ -89,9 +90,10 @@ impl Account {
     /// # Errors
     /// What AWS refuses; [`Error::Denied`] if it may not be run.
     pub async fn try_invoke(&self, name: &FunctionName, qualifier: Option<&str>) -> Result<(), Error> {
+        let asked = name.at(qualifier);
         let call = Call {
             operation: "Invoke",
-            name: name.as_str(),
+            name: asked.as_str(),
             region: &self.region,
         };
         self.client

@@ -99,6 +99,19 @@ impl FunctionName {
         }
     }
 
+    /// The same function at a version or alias given apart, if there is one.
+    #[must_use]
+    pub fn at(&self, qualifier: Option<&str>) -> Self {
+        match qualifier {
+            Some(qualifier) if !self.is_qualified() => Self {
+                text: format!("{}:{qualifier}", self.text),
+                qualifier: Some(qualifier.to_owned()),
+                ..self.clone()
+            },
+            _ => self.clone(),
+        }
+    }
+
     /// The version or alias, if it names one.
     #[must_use]
     pub fn qualifier(&self) -> Option<&str> {
@@ -158,6 +171,8 @@ mod tests {
             for qualifier in ["7", "$LATEST"] {
                 let one = FunctionName::parse(&format!("{plain}:{qualifier}")).expect("a name");
                 assert_eq!(one.whole(), whole);
+                assert_eq!(whole.at(Some(qualifier)), one);
+                assert_eq!(one.at(Some("other")), one, "it names one already");
             }
             assert_eq!(whole.whole(), whole);
         }

@@ -3,7 +3,7 @@
 mod refusal;
 mod rule;
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::{ErrorKind, GlobBuilder, GlobSet, GlobSetBuilder};
 use skydock::Faults;
 
 pub use self::refusal::Refusal;
@@ -72,6 +72,7 @@ impl Allow {
             match deed.as_str() {
                 "invoke" => allow.invoke = true,
                 "write" => allow.write = true,
+                "" => faults.add(ALLOW, "", "it is empty; write invoke or write, or unset it"),
                 other => faults.add(ALLOW, other, "write invoke or write; reading needs no permission"),
             }
         }
@@ -198,7 +199,12 @@ impl Names {
                     set.add(glob);
                     continue;
                 }
-                Err(error) => format!("{}; write a pattern of names such as shop-*", error.kind()),
+                Err(error) => match error.kind() {
+                    ErrorKind::UnclosedAlternates | ErrorKind::UnopenedAlternates => {
+                        "a comma ends a pattern; in place of shop-{a,b} write shop-a,shop-b".to_owned()
+                    }
+                    kind => format!("{kind}; write a pattern of names such as shop-*"),
+                },
             };
             faults.add(FUNCTION, pattern, remedy);
         }

@@ -64,6 +64,15 @@ impl Refused {
         }
     }
 
+    /// What AWS says of an ARN of another region.
+    pub(super) fn out_of_reach(there: &str, here: &str) -> Self {
+        Self {
+            status: 404,
+            code: "ResourceNotFoundException",
+            message: format!("Functions from '{there}' are not reachable in this region ('{here}')"),
+        }
+    }
+
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self {
             status: 400,

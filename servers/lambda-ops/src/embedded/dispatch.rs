@@ -95,7 +95,7 @@ fn carry_out(
         Operation::GetAccountSettings => return Ok(operations::settings(region)),
         _ => {}
     }
-    let at = Resource::parse(&region.name, function, request.query.get("Qualifier"))?;
+    let at = Resource::parse(&region.name, function, request.query.get("Qualifier"), operation)?;
     match operation {
         Operation::GetFunction => operations::get(region, &at),
         Operation::GetFunctionConfiguration => operations::get_configuration(region, &at),

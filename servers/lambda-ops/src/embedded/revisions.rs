@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Instant};
 use serde_json::{Value, json};
 
 use super::{
+    ACCOUNT_ID,
     answer::{Answer, Refused},
     function::{Alias, Function, Starting, Version},
     operation::Operation,
@@ -12,6 +13,7 @@ use super::{
     request::Request,
     state::{Region, arn},
 };
+use crate::account::FunctionName;
 
 type Answered = Result<Answer, Refused>;
 
@@ -25,13 +27,24 @@ pub(super) struct Resource {
 }
 
 impl Resource {
-    /// Reads a name, a partial ARN or an ARN; the qualifier may also stand in the query.
-    pub(super) fn parse(region: &str, named: &str, query: Option<&String>) -> Result<Self, Refused> {
-        let short = named.rsplit_once(":function:").map_or(named, |(_, short)| short);
-        let (name, own) = match short.split_once(':') {
-            Some((name, qualifier)) => (name, Some(qualifier.to_owned())),
-            None => (short, None),
-        };
+    /// Reads a name, a partial ARN or an ARN; the qualifier may also stand in the query. What is of another region is not
+    /// found, and what is of another account may not be touched.
+    pub(super) fn parse(
+        region: &str,
+        named: &str,
+        query: Option<&String>,
+        operation: Operation,
+    ) -> Result<Self, Refused> {
+        let given = FunctionName::parse(named).map_err(|_not_a_name| {
+            Refused::invalid("Value at 'functionName' failed to satisfy constraint: Member must satisfy regular expression pattern")
+        })?;
+        if let Some(there) = given.region().filter(|there| *there != region) {
+            return Err(Refused::out_of_reach(there, region));
+        }
+        if given.account().is_some_and(|account| account != ACCOUNT_ID) {
+            return Err(Refused::denied(operation));
+        }
+        let own = given.qualifier().map(str::to_owned);
         let qualifier = match (own, query.cloned()) {
             (Some(own), Some(query)) if own != query => {
                 return Err(Refused::invalid(
@@ -42,7 +55,7 @@ impl Resource {
         };
         Ok(Self {
             region: region.to_owned(),
-            name: name.to_owned(),
+            name: given.name().to_owned(),
             qualifier,
         })
     }

@@ -80,7 +80,7 @@ pub(super) fn layer(request: &Request) -> Result<Answer, Refused> {
 pub(super) fn event_sources(region: &mut Region, request: &Request) -> Result<Answer, Refused> {
     let wanted = match request.query.get("FunctionName") {
         Some(named) => {
-            let at = Resource::parse(&region.name, named, None)?;
+            let at = Resource::parse(&region.name, named, None, Operation::ListEventSourceMappings)?;
             Some(found(region, &at)?.name.clone())
         }
         None => None,

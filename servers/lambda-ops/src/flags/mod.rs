@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use reqwest::Url;
 use skydock::Faults;
 
@@ -70,7 +71,13 @@ pub struct Flags {
     pub audit: Option<String>,
     /// The folder that remembers changes under way, so that one that is cut off is finished or undone [default:
     /// ~/.local/state/skydock/lambda-ops; none for the embedded account]
-    #[arg(long, env = "SKYDOCK_JOURNAL", value_name = "DIR")]
+    // clap's own parser of paths refuses an empty one without naming the variable
+    #[arg(
+        long,
+        env = "SKYDOCK_JOURNAL",
+        value_name = "DIR",
+        value_parser = OsStringValueParser::new().map(PathBuf::from)
+    )]
     pub journal: Option<PathBuf>,
 }
 
@@ -242,7 +249,10 @@ impl Flags {
     ) -> Result<Option<PathBuf>, Faults> {
         let name = "--journal (SKYDOCK_JOURNAL)";
         match &self.journal {
-            Some(path) if path == Path::new("") => Err(Faults::one(name, "", "write the path of a folder")),
+            Some(path) if path == Path::new("") => {
+                let wanted = "it is empty; write the path of a folder, or unset it";
+                Err(Faults::one(name, "", wanted))
+            }
             Some(path) => Ok(Some(path.clone())),
             None if account != Chosen::Aws => Ok(None),
             // only looked into, if it is there

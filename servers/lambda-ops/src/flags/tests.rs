@@ -92,7 +92,7 @@ fn every_fault_is_named_at_once() {
         "--allow (SKYDOCK_ALLOW) is \"everything\"",
         "--allow-function (SKYDOCK_ALLOW_FUNCTION) is \"[\"",
         "--audit (SKYDOCK_AUDIT) is \"stdout\": on stdio",
-        "--journal (SKYDOCK_JOURNAL): write",
+        "--journal (SKYDOCK_JOURNAL): it is empty; write",
     ] {
         assert!(faults.contains(text), "{text}: {faults}");
     }

@@ -31,6 +31,15 @@ pub(crate) enum Failure {
     Qualifier(String),
     #[error("{0:?} names a version or alias, and so does qualifier; give one of them")]
     QualifiedTwice(String),
+    #[error(
+        "{name:?} is of the region {there}, but this server looks at functions of {here} only; ask a server whose \
+         AWS_REGION is {there}"
+    )]
+    Elsewhere {
+        name: String,
+        there: String,
+        here: String,
+    },
     #[error(transparent)]
     Marker(#[from] marker::Fault),
     #[error("{field} is not JSON ({cause}); pass one JSON value as a string, such as \"{{}}\"")]
@@ -85,6 +94,14 @@ impl Failure {
             | Self::Unsigned(_) => true,
             _ => false,
         }
+    }
+
+    /// True if what was named is not there, or not here.
+    pub(crate) const fn is_missing(&self) -> bool {
+        matches!(
+            self,
+            Self::Name(_) | Self::Elsewhere { .. } | Self::Account(account::Error::NotFound { .. })
+        )
     }
 
     /// The text for the model. What stands in causes (principals, hosts) is for the operator's log.

@@ -17,6 +17,8 @@ pub(crate) enum Fault {
     Tag(String),
     #[error("deprecatedBefore is {0:?}, but must be a day, such as 2027-01-31")]
     Day(String),
+    #[error("runtimeFamily is {0:?}, but must be one of {names}", names = Family::NAMES.join(", "))]
+    Family(String),
 }
 
 /// Reads a day that a caller wrote.
@@ -28,7 +30,7 @@ pub(super) fn day(text: &str) -> Result<Date, Fault> {
 /// A language, as AWS's runtimes name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Family {
+pub(crate) enum Family {
     Nodejs,
     Python,
     Java,
@@ -39,6 +41,17 @@ pub(super) enum Family {
 }
 
 impl Family {
+    /// All of them, as callers write them.
+    pub(crate) const NAMES: [&str; 7] = ["nodejs", "python", "java", "dotnet", "ruby", "go", "provided"];
+
+    /// Refuses what a tool would not take either.
+    pub(crate) fn check(text: &str) -> Result<(), Fault> {
+        match Self::NAMES.contains(&text) {
+            true => Ok(()),
+            false => Err(Fault::Family(text.chars().take(80).collect())),
+        }
+    }
+
     pub(super) fn has(self, runtime: &str) -> bool {
         let languages: &[&str] = match self {
             Self::Nodejs => &["nodejs"],
@@ -155,6 +168,19 @@ pub(super) fn brief(owner: &Owner) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_family_has_its_name() {
+        let schema = serde_json::to_value(schemars::schema_for!(Family)).expect("JSON");
+        assert_eq!(schema["enum"], serde_json::json!(Family::NAMES));
+        let refused = Family::check("perl")
+            .expect_err("no runtime is of it")
+            .to_string();
+        assert!(
+            refused.contains("\"perl\"") && refused.ends_with("go, provided"),
+            "{refused}"
+        );
+    }
 
     #[test]
     fn a_tag_is_wanted_with_or_without_its_value() {

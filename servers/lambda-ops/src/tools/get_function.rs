@@ -54,6 +54,7 @@ pub(crate) struct Output {
     /// null: this server may not read them.
     tags: Option<Tags>,
     /// Whose template it is of, as the tags tell. A change that is not in the template is undone by the next deployment.
+    /// null: no tag tells of an owner, or they may not be read; it may have one all the same.
     owner: Option<Owner>,
     /// The newest published versions, the newest first. null: this server may not read them.
     versions: Option<Vec<Version>>,
@@ -138,6 +139,13 @@ pub(super) async fn run(server: &LambdaOps, input: Input) -> Result<Output, Fail
 /// Everything that may be read of the function; what may not is named.
 pub(crate) async fn look(server: &LambdaOps, name: &FunctionName) -> Result<Output, Failure> {
     let account = &server.account;
+    if let Some(there) = name.region().filter(|there| *there != account.region()) {
+        return Err(Failure::Elsewhere {
+            name: name.to_string(),
+            there: there.to_owned(),
+            here: account.region().to_owned(),
+        });
+    }
     let found = account.configuration(name).await?;
     // Versions and aliases have no parts of their own: these are asked of the function.
     let whole = name.whole();

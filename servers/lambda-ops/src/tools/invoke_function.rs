@@ -69,7 +69,12 @@ pub(super) async fn run(
     event("payload", &input.payload)?;
     check_qualifier(&function, input.qualifier.as_deref())?;
     let identity = server.account.identity().await.map_err(Failure::Unidentified)?;
-    let mut line = Line::new(Event::InvokeFunction, Who::of(context), identity, function.name());
+    let mut line = Line::new(
+        Event::InvokeFunction,
+        Who::of(context),
+        identity,
+        function.as_str(),
+    );
     let qualifier = function.qualifier().or(input.qualifier.as_deref());
     line.run = Some(Run::new(qualifier, &input.payload));
     if let Err(refusal) = permit(server, &function, identity).await {

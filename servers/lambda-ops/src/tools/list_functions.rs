@@ -71,7 +71,8 @@ struct Function {
     #[schemars(with = "Option<String>", extend("format" = "date"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     deprecation_date: Option<Date>,
-    /// The tool and the stack that own it; with tag or owned only.
+    /// The tool and the stack that own it, as the tags tell. It is given only if tag or owned is asked for, as tags are
+    /// read only then: without those filters its absence does not mean that nobody owns the function.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
 }

@@ -34,8 +34,8 @@ use rmcp::{
 };
 
 pub(crate) use self::{
-    changing::router, failure::Failure, get_function::look, get_runtime_info::all as all_runtimes,
-    marker::Marker,
+    changing::router, failure::Failure, filter::Family, get_function::look,
+    get_runtime_info::all as all_runtimes, marker::Marker, report_deprecated_functions::regions,
 };
 use crate::{LambdaOps, completion, prompts, resources};
 
@@ -71,8 +71,10 @@ impl LambdaOps {
         description = "Lists the Lambda functions of the account in this region ($LATEST only, no published \
                        versions), a page at a time: name, runtime (null for container images), package type, last \
                        change, ARN. Filters by exact runtime, runtime family, name prefix, tag, \
-                       deprecation date, or whether a tool such as CloudFormation or Terraform owns the function. If the answer has a `marker` there are more: call again with it and the \
-                       same filters; no marker means that the list is complete.",
+                       deprecation date, or whether a tool such as CloudFormation or Terraform owns the function. \
+                       `owner` is given only with the filters tag or owned: without them its absence does not mean \
+                       that nobody owns the function (get-function tells). If the answer has a `marker` there are \
+                       more: call again with it and the same filters; no marker means that the list is complete.",
         annotations(read_only_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn list_functions(

@@ -51,6 +51,17 @@ async fn a_run_is_written_down_at_its_beginning_and_its_end() {
 }
 
 #[tokio::test]
+async fn a_function_is_written_down_as_it_was_named() {
+    let arn = "arn:aws:lambda:eu-central-1:123456789012:function:order-events:live";
+    for line in lines(&account(), arn, "{}").await {
+        assert_eq!(
+            (&line["function"], &line["run"]["qualifier"]),
+            (&json!(arn), &json!("live"))
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_run_that_is_refused_is_written_down_too() {
     let account = account();
     let audit = Audit::in_memory();

@@ -6,7 +6,7 @@ use aws_sdk_lambda::{error::ProvideErrorMetadata, types::Runtime};
 use axum::{body::Body, extract::Request};
 use lambda_ops::{
     account::{Account, Error, FunctionName},
-    embedded::{Embedded, Operation, Pace, REGION},
+    embedded::{ACCOUNT_ID, Embedded, Operation, Pace, REGION},
 };
 use rmcp::{ServiceExt, model::CallToolRequestParams};
 use serde_json::json;
@@ -99,6 +99,37 @@ async fn the_tagging_api_knows_every_tagged_function_a_hundred_a_page() {
         |tags: &&lambda_ops::account::Tags| tags.get("ManagedBy").is_some_and(|by| by == "terraform");
     assert_eq!(owned.len(), all.values().filter(terraform).count());
     assert!(owned.len() > 5, "more than a page");
+}
+
+#[tokio::test]
+async fn a_function_of_another_account_or_region_is_refused_as_by_aws() {
+    let account = account();
+    let arn = |region: &str, owner: &str| format!("arn:aws:lambda:{region}:{owner}:function:orders-api");
+    let sdk = account.client();
+    for (arn, code) in [
+        (arn("us-east-1", ACCOUNT_ID), "ResourceNotFoundException"),
+        (arn(REGION, "999999999999"), "AccessDeniedException"),
+    ] {
+        let look = sdk.get_function_configuration().function_name(&arn).send();
+        assert_eq!(
+            look.await.expect_err("it is not here").code(),
+            Some(code),
+            "{arn}"
+        );
+        let run = sdk.invoke().function_name(&arn).send();
+        assert_eq!(run.await.expect_err("it is not here").code(), Some(code), "{arn}");
+        let feeds = sdk.list_event_source_mappings().function_name(&arn).send();
+        assert_eq!(
+            feeds.await.expect_err("it is not here").code(),
+            Some(code),
+            "{arn}"
+        );
+    }
+    assert!(account.runs().is_empty(), "{:?}", account.runs());
+    let here = sdk
+        .get_function_configuration()
+        .function_name(arn(REGION, ACCOUNT_ID));
+    here.send().await.expect("it is here");
 }
 
 #[tokio::test]

@@ -147,7 +147,10 @@ async fn a_version_is_run_by_its_number_or_alias() {
             json!({ "functionName": "orders-api", "payload": "{}", "qualifier": "9" }),
         )
         .await;
-    assert!(text.contains("there is no function"), "{text}");
+    assert!(
+        text.starts_with("there is no function \"orders-api\" with a version or alias \"9\""),
+        "{text}"
+    );
 }
 
 #[tokio::test]

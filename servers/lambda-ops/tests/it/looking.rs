@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use lambda_ops::{
     account::FunctionName,
-    embedded::{Embedded, Operation, REGION},
+    embedded::{ACCOUNT_ID, Embedded, Operation, REGION},
 };
 use serde_json::{Value, json};
 
@@ -203,6 +203,47 @@ async fn a_wrong_name_is_told_with_the_remedy() {
         .refusal("get-function", json!({ "functionName": "../../etc" }))
         .await;
     assert!(text.contains("is not the name or ARN"), "{text}");
+    for (name, version) in [("order-events:77", "77"), ("order-events:beta", "beta")] {
+        let text = client
+            .refusal("get-function", json!({ "functionName": name }))
+            .await;
+        let told = format!(
+            "there is no function \"order-events\" with a version or alias {version:?} in eu-central-1"
+        );
+        assert!(
+            text.starts_with(&told) && text.contains("get-function with the name alone"),
+            "{text}"
+        );
+    }
+    let latest = json!({ "functionName": "oders-api:$LATEST" });
+    let text = client.refusal("get-function", latest).await;
+    assert!(
+        text.starts_with("there is no function \"oders-api\" in"),
+        "every function has a $LATEST: {text}"
+    );
+}
+
+#[tokio::test]
+async fn a_function_of_another_place_is_not_taken_for_the_one_here() {
+    let account = account();
+    let client = Client::of(server(&account)).await;
+    let there = format!("arn:aws:lambda:us-east-1:{ACCOUNT_ID}:function:orders-api");
+    let text = client
+        .refusal("get-function", json!({ "functionName": there }))
+        .await;
+    for words in [there.as_str(), "of the region us-east-1", REGION] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert_eq!(account.calls(), [], "AWS was not asked");
+    for theirs in [
+        format!("arn:aws:lambda:{REGION}:999999999999:function:orders-api"),
+        "999999999999:orders-api".to_owned(),
+    ] {
+        let text = client
+            .refusal("get-function", json!({ "functionName": theirs }))
+            .await;
+        assert!(text.contains("may not call GetFunctionConfiguration"), "{text}");
+    }
 }
 
 #[tokio::test]

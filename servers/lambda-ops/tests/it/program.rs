@@ -92,6 +92,27 @@ async fn all_wrong_flags_are_named_at_once() {
 }
 
 #[tokio::test]
+async fn empty_variables_and_patterns_with_commas_are_told_apart_from_wrong_words() {
+    let mut program = program(&std::env::temp_dir());
+    program.envs([
+        ("SKYDOCK_ACCOUNT", "embedded"),
+        ("SKYDOCK_ALLOW", ""),
+        ("SKYDOCK_ALLOW_FUNCTION", "shop-{a,b}"),
+        ("SKYDOCK_JOURNAL", ""),
+    ]);
+    let (code, text) = refusal(&mut program).await;
+    assert_eq!(code, Some(2));
+    for told in [
+        "the flags or the environment are wrong",
+        "--allow (SKYDOCK_ALLOW): it is empty; write invoke or write, or unset it",
+        "--allow-function (SKYDOCK_ALLOW_FUNCTION) is \"shop-{a\": a comma ends a pattern",
+        "--journal (SKYDOCK_JOURNAL): it is empty",
+    ] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn the_embedded_account_is_served_on_stdio_by_its_seed() {
     let mut revisions = Vec::new();
     for _ in 0..2 {

@@ -127,6 +127,26 @@ async fn what_is_missing_or_unknown_is_named() {
             "there is no runtime \"nodejs99.x\"",
         ),
         (
+            "upgrade-deprecated-functions",
+            json!({ "runtimeFamily": "perl" }),
+            "runtimeFamily is \"perl\", but must be one of nodejs, python",
+        ),
+        (
+            "upgrade-deprecated-functions",
+            json!({ "regions": "eu-central-1, mars" }),
+            "regions has \"mars\"",
+        ),
+        (
+            "who-is-affected",
+            json!({ "runtime": "nodejs22.x", "regions": "mars" }),
+            "regions has \"mars\"",
+        ),
+        (
+            "explain-function",
+            json!({ "functionName": "arn:aws:lambda:us-east-1:123456789012:function:orders-api" }),
+            "of the region us-east-1",
+        ),
+        (
             "no-such-prompt",
             json!({}),
             "there are upgrade-deprecated-functions",

@@ -94,6 +94,7 @@ async fn what_is_not_there_is_told_by_its_code() {
     for uri in [
         "lambda://functions/nobody",
         "lambda://functions/",
+        "lambda://functions/us-east-1:123456789012:function:orders-api",
         "lambda://x",
         "file:///etc/passwd",
     ] {
@@ -141,9 +142,34 @@ async fn names_are_completed_by_their_beginning_a_hundred_at_most() {
     )
     .await;
     assert_eq!(runtime.values, ["nodejs20.x", "nodejs22.x", "nodejs24.x"]);
-    let other = complete(&client, Reference::for_prompt("who-is-affected"), "regions", "eu").await;
+    let other = complete(
+        &client,
+        Reference::for_prompt("upgrade-deprecated-functions"),
+        "tag",
+        "t",
+    )
+    .await;
     assert!(other.values.is_empty());
     let unknown = CompleteRequestParams::new(Reference::for_prompt("none"), ArgumentInfo::new("a", "b"));
     let (code, _) = refused(client.peer().complete(unknown).await);
     assert_eq!(code, ErrorCode::INVALID_PARAMS);
+}
+
+#[tokio::test]
+async fn languages_and_regions_are_completed() {
+    let client = Client::of(server(&account())).await;
+    let complete = async |argument: &str, written: &str| {
+        let prompt = Reference::for_prompt("upgrade-deprecated-functions");
+        complete(&client, prompt, argument, written).await.values
+    };
+    assert_eq!(complete("runtimeFamily", "p").await, ["python", "provided"]);
+    let all = complete("regions", "").await;
+    assert_eq!((all.len(), all[0].as_str()), (18, "all"));
+    assert_eq!(complete("regions", "eu-c").await, ["eu-central-1"]);
+    assert_eq!(
+        complete("regions", "eu-central-1, us-east").await,
+        ["eu-central-1, us-east-1", "eu-central-1, us-east-2"]
+    );
+    let more = complete("regions", "us-east-1,").await;
+    assert_eq!(more.len(), 16, "neither the same again nor all: {more:?}");
 }

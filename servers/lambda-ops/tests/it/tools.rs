@@ -111,3 +111,24 @@ async fn an_argument_that_does_not_exist_is_named() {
         "{text}"
     );
 }
+
+#[tokio::test]
+async fn what_a_number_or_its_absence_means_is_said() {
+    let list = tool("list-functions").await;
+    let told = list["description"].to_string();
+    assert!(told.contains("`owner` is given only with the filters"), "{told}");
+    let owner = &list["outputSchema"]["$defs"]["Function"]["properties"]["owner"]["description"];
+    assert!(
+        owner.to_string().contains("does not mean that nobody owns"),
+        "{owner}"
+    );
+    let report = tool("report-deprecated-functions").await;
+    let totals = &report["outputSchema"]["$defs"]["Totals"]["properties"];
+    for (field, words) in [
+        ("functions", "do not narrow it"),
+        ("containerImages", "whatever `tag` and `runtimeFamily` say"),
+    ] {
+        let told = totals[field]["description"].to_string();
+        assert!(told.contains(words), "{field}: {told}");
+    }
+}

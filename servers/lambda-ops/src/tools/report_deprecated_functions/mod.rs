@@ -14,7 +14,7 @@ use super::{
 use crate::LambdaOps;
 
 mod grouped;
-mod regions;
+pub(crate) mod regions;
 pub(super) mod survey;
 
 /// How many functions are named unless told otherwise.
@@ -75,11 +75,11 @@ pub(super) struct Output {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Totals {
-    /// All functions that were read, on whatever runtime.
+    /// All functions of these regions that were read, on whatever runtime: `tag` and `runtimeFamily` do not narrow it.
     functions: usize,
-    /// Those on the runtimes reported, of all regions that were read.
+    /// Those on the runtimes reported that `tag` and `runtimeFamily` let through, of all regions that were read.
     affected: usize,
-    /// Container images among all. Their runtime is inside the image: AWS names no date for them.
+    /// Container images among all functions, whatever `tag` and `runtimeFamily` say. Their runtime is inside the image: AWS names no date for them.
     container_images: usize,
     /// Affected functions that are counted but not named here.
     left_out: usize,
@@ -94,7 +94,9 @@ struct Totals {
 #[serde(rename_all = "camelCase")]
 struct Region {
     region: String,
+    /// All functions there, as in `totals`.
     functions: usize,
+    /// Those reported, as in `totals`.
     affected: usize,
     /// Why the region could not be read, or not to its end.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,7 +4,7 @@ use super::Fault;
 
 /// The regions that every commercial account has without opting in (AWS Account Management guide, "Enable or disable AWS
 /// Regions").
-const BY_DEFAULT: [&str; 17] = [
+pub(crate) const BY_DEFAULT: [&str; 17] = [
     "ap-northeast-1",
     "ap-northeast-2",
     "ap-northeast-3",
@@ -28,7 +28,7 @@ const BY_DEFAULT: [&str; 17] = [
 pub(super) const MOST: usize = 50;
 
 /// The regions asked for, each once, in the order given.
-pub(super) fn chosen(asked: Option<&[String]>, own: &str) -> Result<Vec<String>, Fault> {
+pub(crate) fn chosen(asked: Option<&[String]>, own: &str) -> Result<Vec<String>, Fault> {
     let Some(asked) = asked.filter(|asked| !asked.is_empty()) else {
         return Ok(vec![own.to_owned()]);
     };
