@@ -26,12 +26,24 @@ pub struct Line {
     /// What was to be run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<Run>,
+    /// How the user agreed to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consent: Option<String>,
+    /// The change's entry in the journal, the same when it is recovered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
     /// The function as it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<Seen>,
     /// The function as it is, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<Seen>,
+    /// The version that holds it as it was, to go back to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollback_version: Option<String>,
+    /// The version that holds it on its new runtime.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_version: Option<String>,
     /// `begun`, or how it ended.
     pub outcome: String,
     /// Why it ended so. Nothing that a function said.
@@ -74,6 +86,15 @@ pub struct Plan {
     pub revision: Option<String>,
     /// How the new runtime was to be validated.
     pub validation: String,
+    /// The SHA-256 of the event it was to be run with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_sha256: Option<String>,
+    /// Older runtimes that were to be tried in its place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fallbacks: Vec<String>,
+    /// What stood in the way and was overridden: the arguments' names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<&'static str>,
 }
 
 /// A function at one moment.
@@ -113,8 +134,12 @@ impl Line {
             function: function.to_owned(),
             plan: None,
             run: None,
+            consent: None,
+            entry: None,
             before: None,
             after: None,
+            rollback_version: None,
+            new_version: None,
             outcome: "begun".to_owned(),
             reason: None,
         }

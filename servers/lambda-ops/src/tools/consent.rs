@@ -55,7 +55,7 @@ pub(super) async fn to(
         Err(failure) => ("refused", Some(failure.to_string())),
     };
     for plan in plans {
-        not_begun(server, context, plan, outcome, reason.clone());
+        not_begun(server, context, plan, outcome, reason.clone()).await;
     }
     consented
 }
@@ -83,7 +83,7 @@ async fn ask(
 }
 
 /// Writes down that a change was wanted and not begun. The log says it if that cannot be written.
-fn not_begun(
+async fn not_begun(
     server: &LambdaOps,
     context: &RequestContext<RoleServer>,
     plan: &Plan,
@@ -100,11 +100,11 @@ fn not_begun(
     line.plan = Some(plan.into());
     outcome.clone_into(&mut line.outcome);
     line.reason = reason;
-    let _ = server.audit.write(&line);
+    let _ = server.audit.write(&line).await;
 }
 
 /// The same of one that is not permitted, which has no plan.
-pub(super) fn not_permitted(
+pub(super) async fn not_permitted(
     server: &LambdaOps,
     context: &RequestContext<RoleServer>,
     identity: &Identity,
@@ -117,5 +117,5 @@ pub(super) fn not_permitted(
     let mut line = Line::new(Event::UpdateFunctionRuntime, Who::of(context), identity, function);
     "refused".clone_into(&mut line.outcome);
     line.reason = Some(refusal.to_string());
-    let _ = server.audit.write(&line);
+    let _ = server.audit.write(&line).await;
 }

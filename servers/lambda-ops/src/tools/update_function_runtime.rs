@@ -162,7 +162,7 @@ async fn look(
     if let Err(refusal) = &checked
         && let Ok(identity) = server.account.identity().await
     {
-        consent::not_permitted(server, context, identity, request.function.as_str(), refusal);
+        consent::not_permitted(server, context, identity, request.function.as_str(), refusal).await;
     }
     Ok(checked?)
 }

@@ -1,18 +1,21 @@
 //! What the audit is told of a change: that it begins, and how it ended.
 
-use super::{Plan, Report, State, Surroundings};
+use super::{Outcome, Plan, Report, State, Surroundings};
 use crate::audit;
 
 /// The line of the audit with which a change begins. Who acts is the plan's identity.
-pub(super) fn begun(plan: &Plan, event: audit::Event, surroundings: &Surroundings) -> audit::Line {
+pub(super) fn begun(
+    plan: &Plan,
+    entry: &str,
+    event: audit::Event,
+    consent: Option<String>,
+    surroundings: &Surroundings,
+) -> audit::Line {
     let who = surroundings.who.clone();
     let mut line = audit::Line::new(event, who, &plan.identity, &plan.function_name);
-    line.plan = Some(audit::Plan {
-        from: plan.from.clone(),
-        to: plan.to.clone(),
-        revision: plan.revision_id.clone(),
-        validation: plan.validation.word().to_owned(),
-    });
+    line.plan = Some(plan.into());
+    line.consent = consent;
+    line.entry = Some(entry.to_owned());
     line.before = Some(audit::Seen {
         runtime: Some(plan.from.clone()),
         revision: plan.revision_id.clone(),
@@ -27,8 +30,12 @@ pub(super) async fn end(mut line: audit::Line, report: &Report, surroundings: &S
         runtime: report.runtime.clone(),
         revision: report.revision_id.clone(),
     });
+    line.rollback_version.clone_from(&report.rollback_version);
+    line.new_version.clone_from(&report.new_version);
     let failed = report.steps.iter().find(|step| step.state == State::Failed);
-    line.reason = failed.map(|step| step.detail.clone());
+    // with older runtimes there may be failures on the way to a success
+    let telling = failed.filter(|_| report.outcome != Outcome::Updated);
+    line.reason = telling.map(|step| step.detail.clone());
     // it has ended; that the audit has no end of it is in the log
     let _ = surroundings.audit.write(&line).await;
 }

@@ -174,6 +174,15 @@ impl From<&Plan> for audit::Plan {
             to: plan.to.clone(),
             revision: plan.revision_id.clone(),
             validation: plan.validation.word().to_owned(),
+            event_sha256: plan.validation.digest().map(str::to_owned),
+            fallbacks: plan.fallbacks.clone(),
+            overrides: [
+                ("overrideOwner", plan.overrides_owner),
+                ("acceptNoRollback", plan.accepts_no_rollback),
+            ]
+            .into_iter()
+            .filter_map(|(name, given)| given.then_some(name))
+            .collect(),
         }
     }
 }

@@ -130,14 +130,15 @@ pub async fn run(
         .chain(change.record.plan.notes.clone())
         .collect();
     change.record.note(Phase::Check, State::Done, told.join("; "));
-    match consent {
-        Some(how) => change.record.note(Phase::Consent, State::Done, how),
+    match &consent {
+        Some(how) => change.record.note(Phase::Consent, State::Done, how.as_str()),
         None => change
             .record
             .note(Phase::Consent, State::Skipped, "nobody was asked"),
     }
-    let plan = &change.record.plan;
-    let line = begun(plan, audit::Event::UpdateFunctionRuntime, surroundings);
+    let Record { plan, .. } = &change.record;
+    let update = audit::Event::UpdateFunctionRuntime;
+    let line = begun(plan, change.record.id(), update, consent, surroundings);
     if let Err(fault) = surroundings.audit.write(&line).await {
         change.record.note(Phase::Check, State::Failed, fault.to_string());
         let from = change.record.from().to_owned();

@@ -163,7 +163,8 @@ async fn ours(
 ) -> Report {
     // from here on it is this server that acts
     claimed.header.plan.identity = here.clone();
-    let line = begun(&claimed.header.plan, audit::Event::RecoverUpdates, surroundings);
+    let Header { id, plan, .. } = &*claimed.header;
+    let line = begun(plan, id, audit::Event::RecoverUpdates, None, surroundings);
     // a change that is in the middle is finished even if the audit cannot say so; its log does
     let _ = surroundings.audit.write(&line).await;
     let report = one(account, surroundings, here, claimed).await;
