@@ -70,6 +70,9 @@ fn refused(refusal: Refusal, operation: Operation) -> Refused {
         Refusal::Looping => Refused::looping(),
         Refusal::Broken => Refused::broken(),
         Refusal::Expired => Refused::expired(),
+        Refusal::RoleNotAssumed => {
+            Refused::invalid("The role defined for the function cannot be assumed by Lambda.")
+        }
     }
 }
 
