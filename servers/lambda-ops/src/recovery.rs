@@ -81,7 +81,7 @@ impl LambdaOps {
         tokio::spawn(async move {
             let turn = Arc::clone(&server.recoveries.turn).lock_owned().await;
             let (progress, _nobody) = unbounded_channel();
-            if let Err(fault) = server.recover_now(turn, Who::default(), progress).await {
+            if let Err(fault) = Box::pin(server.recover_now(turn, Who::default(), progress)).await {
                 tracing::error!(cause = account::chain(&fault), "changes cannot be recovered");
             }
         });
@@ -103,7 +103,7 @@ impl LambdaOps {
         };
         // whoever asked may be gone before it ends (a host's deadline, a client that left)
         let server = self.clone();
-        let recovery = tokio::spawn(async move { server.recover_now(turn, who, progress).await });
+        let recovery = tokio::spawn(async move { Box::pin(server.recover_now(turn, who, progress)).await });
         let running = recovery.await??;
         let recovered = std::mem::take(&mut *self.recoveries.untold());
         Ok(Found { recovered, running })
@@ -117,7 +117,7 @@ impl LambdaOps {
     ) -> Result<Vec<Running>, Refusal> {
         let surroundings = self.surroundings(who, CancellationToken::new(), progress);
         let tell = |recovered| self.recoveries.add(recovered);
-        upgrade::recover(&self.account, &surroundings, tell).await
+        Box::pin(upgrade::recover(&self.account, &surroundings, tell)).await
     }
 }
 

@@ -10,6 +10,8 @@ use super::{Account, Error, FunctionName, error::Call, once::OnlyWhenThrottled};
 pub struct Revised {
     /// The revision that the update made.
     pub revision_id: Option<String>,
+    /// When it was, as AWS writes it.
+    pub last_modified: Option<String>,
 }
 
 impl Account {
@@ -41,6 +43,7 @@ impl Account {
             .map_err(|error| call.refused(error))?;
         Ok(Revised {
             revision_id: answer.revision_id,
+            last_modified: answer.last_modified,
         })
     }
 }

@@ -16,6 +16,8 @@ pub struct Version {
     pub description: Option<String>,
     /// When it was published, as AWS writes it.
     pub last_modified: Option<String>,
+    /// `Active`, `Pending`, `Inactive`, `Failed`; none in a list, where AWS does not say.
+    pub state: Option<String>,
 }
 
 /// A name for a version.
@@ -56,6 +58,7 @@ impl Account {
             runtime: found.runtime.map(|runtime| runtime.as_str().to_owned()),
             description: found.description.filter(|text| !text.is_empty()),
             last_modified: found.last_modified,
+            state: found.state.map(|state| state.as_str().to_owned()),
         };
         Ok(found.into_iter().map(version).collect())
     }
@@ -125,6 +128,7 @@ impl Account {
             runtime: answer.runtime.map(|runtime| runtime.as_str().to_owned()),
             description: answer.description.filter(|text| !text.is_empty()),
             last_modified: answer.last_modified,
+            state: answer.state.map(|state| state.as_str().to_owned()),
         })
     }
 }

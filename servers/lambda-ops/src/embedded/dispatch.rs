@@ -71,6 +71,9 @@ fn refused(refusal: Refusal, operation: Operation) -> Refused {
         Refusal::Conflicting => Refused::conflict("The operation cannot be performed at this time."),
         Refusal::Broken => Refused::broken(),
         Refusal::Expired => Refused::expired(),
+        Refusal::RoleNotAssumed => {
+            Refused::invalid("The role defined for the function cannot be assumed by Lambda.")
+        }
     }
 }
 

@@ -25,7 +25,7 @@ struct Orders {
     garbled: HashSet<Operation>,
     /// How many calls pass before the one that is not answered.
     unanswered: HashMap<Operation, usize>,
-    behind: HashMap<String, usize>,
+    behind: HashMap<String, Behind>,
     changed: HashSet<String>,
     failing: HashMap<String, String>,
     unsettled: HashSet<String>,
@@ -41,6 +41,16 @@ pub(super) enum Refusal {
     Conflicting,
     Broken,
     Expired,
+    RoleNotAssumed,
+}
+
+/// How long a function is shown as it was before its next update.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Behind {
+    /// How many more updates come before it is shown so.
+    pub(super) updates: usize,
+    /// How many reads show it so.
+    pub(super) reads: usize,
 }
 
 /// What becomes of an update.
@@ -140,7 +150,18 @@ impl Faults {
 
     /// Shows the function as it was before its next update for `reads` more reads of its configuration.
     pub fn show_the_past(&self, function: &str, reads: usize) {
-        self.orders().behind.insert(function.to_owned(), reads);
+        self.show_the_past_after(function, 0, reads);
+    }
+
+    /// The same, but from the `updates`-th update after the next on: what is shown is older than one update.
+    pub fn show_the_past_after(&self, function: &str, updates: usize, reads: usize) {
+        let behind = Behind { updates, reads };
+        self.orders().behind.insert(function.to_owned(), behind);
+    }
+
+    /// Refuses the next `times` calls with `InvalidParameterValueException`, as AWS does if it cannot assume the role.
+    pub fn refuse_the_role(&self, operation: Operation, times: usize) {
+        self.order(operation, Some(Refusal::RoleNotAssumed), times);
     }
 
     /// Carries the next call out, but cuts the answer off before its end.
@@ -216,7 +237,7 @@ impl Faults {
         }
     }
 
-    pub(super) fn reads_behind(&self, function: &str) -> usize {
+    pub(super) fn reads_behind(&self, function: &str) -> Behind {
         self.orders().behind.remove(function).unwrap_or_default()
     }
 

@@ -102,10 +102,12 @@ pub(super) fn settings(region: &Region) -> Answer {
 }
 
 pub(super) fn get_configuration(region: &mut Region, at: &Resource) -> Answered {
-    if let Some((past, reads)) = region.past.get_mut(&at.name)
-        && *reads > 0
+    if let Some((past, behind)) = region.past.get_mut(&at.name)
+        && behind.updates == 0
+        && behind.reads > 0
+        && at.qualifier.is_none()
     {
-        *reads -= 1;
+        behind.reads -= 1;
         return Ok(Answer::ok(past));
     }
     let (function, version) = revisions::read(region, at)?;
@@ -255,9 +257,19 @@ pub(super) fn update(embedded: &Embedded, region: &mut Region, at: &Resource, re
         }
     };
     let answer = Answer::ok(&function.configuration("$LATEST"));
-    let behind = embedded.faults().reads_behind(&at.name);
-    region.past.insert(at.name.clone(), (past, behind));
+    lag_behind(embedded, region, at, past);
     Ok(answer)
+}
+
+/// What reads show for a while, if that is ordered: the function as it was before this update or an earlier one.
+fn lag_behind(embedded: &Embedded, region: &mut Region, at: &Resource, past: Value) {
+    match region.past.get_mut(&at.name) {
+        Some((_, behind)) if behind.updates > 0 => behind.updates -= 1,
+        _ => {
+            let behind = embedded.faults().reads_behind(&at.name);
+            region.past.insert(at.name.clone(), (past, behind));
+        }
+    }
 }
 
 pub(super) fn tag(region: &mut Region, at: &Resource, request: &Request) -> Answered {

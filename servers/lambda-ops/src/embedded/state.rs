@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{ACCOUNT_ID, Pace, function::Function, operation::Operation};
+use super::{ACCOUNT_ID, Pace, faults::Behind, function::Function, operation::Operation};
 
 /// The account's contents.
 #[derive(Debug)]
@@ -22,8 +22,8 @@ pub(super) struct Region {
     pub(super) name: String,
     pub(super) functions: BTreeMap<String, Function>,
     pub(super) pace: Pace,
-    /// Functions before their last update, and how many more reads shall show them so.
-    pub(super) past: BTreeMap<String, (Value, usize)>,
+    /// Functions before an update, and for how long they shall be shown so.
+    pub(super) past: BTreeMap<String, (Value, Behind)>,
     /// The functions that were really run, as `name:version`.
     pub(super) runs: Vec<String>,
     serial: u64,

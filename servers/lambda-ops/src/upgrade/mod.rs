@@ -16,6 +16,7 @@ mod refusal;
 mod report;
 mod send;
 mod settle;
+mod trail;
 mod validate;
 
 use std::sync::Arc;

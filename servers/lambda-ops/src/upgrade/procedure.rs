@@ -1,5 +1,7 @@
 //! The procedure itself: a version to go back to, the update, the wait, the trial, and back if any of it fails.
 
+use jiff::Timestamp;
+
 use super::{
     Outcome, Phase, Ready, Refusal, Report, Request, State, Surroundings,
     audited::{begun, end},
@@ -9,6 +11,7 @@ use super::{
     record::Record,
     send::{self, Sent},
     settle::{Looks, Settled, passes, wait},
+    trail::{Footprint, Shown, Trail, in_force},
     validate,
 };
 use crate::{
@@ -30,6 +33,15 @@ pub(super) enum Stop {
     Untouched { another: bool },
     /// The old runtime has to be put back. True if another one may be tried then.
     Back { another: bool },
+    /// Somebody else has changed the function, so it is left as it is. The runtime that is in force then, if it is known.
+    LeftToUser { runtime: Option<String> },
+}
+
+/// A new runtime that is kept: what the last look showed, if AWS gave one.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub(super) runtime: Option<String>,
+    pub(super) revision_id: Option<String>,
 }
 
 /// What is known of a change that the client gave a token to: its report, if it was made already.
@@ -163,8 +175,8 @@ impl Change<'_> {
                 .close(Outcome::Unchanged, from, before.revision_id)
                 .await;
         }
-        let mut revision = match self.save(&before).await {
-            Ok(revision) => revision,
+        let mut now = match self.save(&before).await {
+            Ok(now) => now,
             Err(reason) => {
                 self.record.note(Phase::Save, State::Failed, reason);
                 return self.record.close(Outcome::Unchanged, from, None).await;
@@ -178,12 +190,17 @@ impl Change<'_> {
             .collect();
         for runtime in runtimes {
             self.record.attempt(&runtime);
-            let another = match self.attempt(revision.as_deref(), event).await {
-                Ok(revision) => return self.record.close(Outcome::Updated, Some(runtime), revision).await,
+            let another = match self.attempt(&now, event).await {
+                Ok(Kept { runtime, revision_id }) => {
+                    return self.record.close(Outcome::Updated, runtime, revision_id).await;
+                }
+                Err(Stop::LeftToUser { runtime }) => {
+                    return self.record.close(Outcome::LeftToUser, runtime, None).await;
+                }
                 Err(Stop::Untouched { another }) => another,
                 Err(Stop::Back { another }) => match put_back::run(&mut self).await {
-                    Back::InForce(now) => {
-                        revision = now;
+                    Back::InForce(again) => {
+                        now = *again;
                         ended = Outcome::RolledBack;
                         another
                     }
@@ -194,22 +211,27 @@ impl Change<'_> {
                 break;
             }
         }
-        self.record.close(ended, from, revision).await
+        self.record.close(ended, from, now.revision_id).await
     }
 
     /// Ends a change whose old runtime could not be put back. What may pass stays open, for whoever recovers.
     pub(super) async fn give_up(self, obstacle: Obstacle) -> Report {
         match obstacle {
-            Obstacle::Passing(_) | Obstacle::Refused(_) => self.record.leave_open(Outcome::RollbackFailed),
+            Obstacle::Passing(_) | Obstacle::Mendable(_) | Obstacle::Refused(_) | Obstacle::Unsure(_) => {
+                self.record.leave_open(Outcome::RollbackFailed)
+            }
             Obstacle::NotAccepted(_) => self.record.close(Outcome::RollbackFailed, None, None).await,
-            Obstacle::SomebodyElse(runtime) => self.record.close(Outcome::LeftToUser, runtime, None).await,
+            Obstacle::SomebodyElse { runtime, .. } => {
+                self.record.close(Outcome::LeftToUser, runtime, None).await
+            }
         }
     }
 
-    /// Publishes $LATEST as it is, and gives the revision it has then: AWS moves that on with each version.
-    async fn save(&mut self, before: &Configuration) -> Result<Option<String>, String> {
+    /// Publishes $LATEST as it is, and gives it as it is then: AWS moves its revision on with each version.
+    async fn save(&mut self, before: &Configuration) -> Result<Configuration, String> {
         let not_written = |fault: journal::Fault| not_in_journal(&fault);
         let mut revision = before.revision_id.clone();
+        self.record.trail.revisions.saw(revision.as_deref());
         self.record
             .journal(Event::Publishing {
                 revision: revision.clone(),
@@ -224,7 +246,7 @@ impl Change<'_> {
                 .publish(self.function, &description, revision.as_deref())
                 .await
             {
-                Ok(version) => break version.version,
+                Ok(version) => break version,
                 Err(error) => error,
             };
             let said = error.say();
@@ -233,57 +255,77 @@ impl Change<'_> {
             }
             self.record.tell(format!("publishing again, because {said}"));
             if let Ok(now) = self.account.configuration(self.function).await {
-                revision = same_but_for_its_revision(before, now)?;
+                revision = same_but_for_its_revision(before, now)?.revision_id;
             }
         };
         self.record
             .journal(Event::Published {
-                version: version.clone(),
+                version: version.version.clone(),
             })
             .await
             .map_err(not_written)?;
-        self.record.rollback_version = Some(version.clone());
-        let revision = loop {
+        self.record.rollback_version = Some(version.version.clone());
+        let now = loop {
             match self.account.configuration(self.function).await {
                 Ok(now) => break same_but_for_its_revision(before, now)?,
                 Err(error) if passes(&error) && looks.pause().await => {}
                 Err(error) => return Err(error.say()),
             }
         };
-        let detail = format!("version {version} holds it as it was");
+        let mut detail = format!("version {} holds it as it was", version.version);
+        if let Some(state) = version.state.filter(|state| state != "Active") {
+            detail.push_str(&format!(
+                "; it cannot be gone back to yet, as AWS still gives it as {state}: look before you point an alias to it"
+            ));
+        }
         self.record.note(Phase::Save, State::Done, detail);
-        Ok(revision)
+        Ok(now)
     }
 
-    /// Sets one runtime and tries it. Gives the revision at the end.
-    async fn attempt(&mut self, revision: Option<&str>, event: Option<&str>) -> Result<Option<String>, Stop> {
+    /// Sets one runtime and tries it.
+    async fn attempt(&mut self, now: &Configuration, event: Option<&str>) -> Result<Kept, Stop> {
         if self.surroundings.cancelled.is_cancelled() {
             let detail = "cancelled before the update was sent";
             self.record.note(Phase::Update, State::Skipped, detail);
             return Err(Stop::Untouched { another: false });
         }
-        let runtime = self.record.to.clone();
+        let (runtime, revision) = (self.record.to.clone(), now.revision_id.clone());
+        let before = Footprint::of(now);
+        let revisions = self.record.trail.revisions.clone();
+        let trail = Trail::new(
+            revisions,
+            before.clone(),
+            &runtime,
+            revision.clone(),
+            Timestamp::now(),
+        );
         let updating = Event::Updating {
             runtime,
-            revision: revision.map(str::to_owned),
+            revision,
+            before,
         };
         if let Err(fault) = self.record.journal(updating).await {
             self.record
                 .note(Phase::Update, State::Failed, not_in_journal(&fault));
             return Err(Stop::Untouched { another: false });
         }
-        match send::update(self, revision).await {
+        self.record.begin(trail);
+        match send::update(self).await {
             Sent::Surely => {}
             Sent::Perhaps => return Err(Stop::Back { another: false }),
             Sent::Refused { another } => return Err(Stop::Untouched { another }),
         }
-        self.journal(Phase::Update, Event::Updated { revision: None })
-            .await?;
+        let trail = &self.record.trail;
+        let updated = Event::Updated {
+            revision: trail.revisions.last().map(str::to_owned),
+            left: trail.new_footprint().clone(),
+        };
+        self.journal(Phase::Update, updated).await?;
         self.finish(event).await
     }
 
-    /// Waits until the new runtime is in force, and tries it. Gives the revision at the end.
-    pub(super) async fn finish(&mut self, event: Option<&str>) -> Result<Option<String>, Stop> {
+    /// Waits until the new runtime is in force, tries it, and looks whether it still is.
+    pub(super) async fn finish(&mut self, event: Option<&str>) -> Result<Kept, Stop> {
         let mut looks = Looks::new(self.surroundings.patience.update);
         let settled = wait(
             self.account,
@@ -294,21 +336,66 @@ impl Change<'_> {
         )
         .await;
         let after = match settled {
-            Settled::InForce(after) if after.runtime.as_deref() == Some(&*self.record.to) => after,
-            Settled::InForce(after) => {
-                let now = after.runtime.as_deref().unwrap_or("none");
-                let reason = format!("somebody else set the runtime to {now} meanwhile");
-                return Err(self.stop(Phase::Settle, reason));
-            }
+            Settled::InForce(after) if self.record.trail.shown(&after) == Shown::New => after,
+            Settled::InForce(after) => return Err(self.leave(&after)),
             Settled::Failed(reason) | Settled::Not(reason) => return Err(self.stop(Phase::Settle, reason)),
         };
-        self.journal(Phase::Settle, Event::Settled).await?;
+        let revision = after.revision_id.clone();
+        self.record.trail.revisions.saw(revision.as_deref());
+        self.journal(Phase::Settle, Event::Settled { revision }).await?;
         let detail = format!("{} is in force", self.record.to);
         self.record.note(Phase::Settle, State::Done, detail);
         validate::run(self, &after, event).await?;
-        // publishing has moved the revision; if it cannot be read now, it is not known
-        let now = self.account.configuration(self.function).await.ok();
-        Ok(now.and_then(|now| now.revision_id))
+        self.last_look().await
+    }
+
+    /// Somebody may have changed the function while it was tried. If AWS gives no answer now, nobody knows.
+    async fn last_look(&mut self) -> Result<Kept, Stop> {
+        let mut looks = Looks::new(self.surroundings.patience.lost);
+        loop {
+            let reason = match self.account.configuration(self.function).await {
+                Ok(now) => match self.record.trail.shown(&now) {
+                    Shown::New => {
+                        return Ok(Kept {
+                            runtime: in_force(&now),
+                            revision_id: now.revision_id,
+                        });
+                    }
+                    Shown::Past => "AWS shows an older state".to_owned(),
+                    Shown::Old | Shown::Foreign => return Err(self.leave(&now)),
+                },
+                Err(error) if passes(&error) => error.say(),
+                Err(error) => {
+                    self.unknown(&error.say());
+                    return Ok(Kept::default());
+                }
+            };
+            self.record.tell(format!("looking again, because {reason}"));
+            if !looks.pause().await {
+                self.unknown(&reason);
+                return Ok(Kept::default());
+            }
+        }
+    }
+
+    fn unknown(&mut self, reason: &str) {
+        let detail = format!(
+            "{} passed, but whether it is still in force is not known: {reason}. Look with get-function",
+            self.record.to
+        );
+        self.record.note(Phase::Settle, State::Skipped, detail);
+    }
+
+    /// Notes that somebody else has changed the function.
+    fn leave(&mut self, now: &Configuration) -> Stop {
+        let detail = format!(
+            "{}, so it was left as it is. Ask the user",
+            self.record.trail.foreign(now)
+        );
+        self.record.note(Phase::Settle, State::Failed, detail);
+        Stop::LeftToUser {
+            runtime: in_force(now),
+        }
     }
 
     /// Notes why the change does not go on.
@@ -355,25 +442,10 @@ fn not_in_journal(fault: &journal::Fault) -> String {
     "the journal of changes cannot be written, so the next step was not taken".to_owned()
 }
 
-/// True if two looks at a function differ in nothing but revision, times and states.
-pub(super) fn alike(before: &Configuration, now: &Configuration) -> bool {
-    before.runtime == now.runtime
-        && before.code_sha256 == now.code_sha256
-        && before.handler == now.handler
-        && before.role == now.role
-        && before.memory_size == now.memory_size
-        && before.timeout == now.timeout
-        && before.architectures == now.architectures
-        && before.layers == now.layers
-        && before.environment_names == now.environment_names
-        && before.description == now.description
-        && before.snap_start == now.snap_start
-}
-
-/// The revision now, if nobody but us has changed the function.
-fn same_but_for_its_revision(before: &Configuration, now: Configuration) -> Result<Option<String>, String> {
-    if alike(before, &now) {
-        Ok(now.revision_id)
+/// The function now, if nobody but us has changed it.
+fn same_but_for_its_revision(before: &Configuration, now: Configuration) -> Result<Configuration, String> {
+    if Footprint::of(before).is_like(&Footprint::of(&now)) {
+        Ok(now)
     } else {
         let name = &before.name;
         Err(format!(

@@ -1,5 +1,6 @@
 //! Puts the old runtime back after a change that did not work, and makes sure that it is in force.
 
+use jiff::{Timestamp, tz::TimeZone};
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
@@ -8,13 +9,17 @@ use super::{
     procedure::Change,
     report::{Phase, State},
     settle::{Looks, Settled, passes, wait},
+    trail::{SIGNED_FOR, Shown, in_force},
 };
-use crate::account::{Error, UpdateState};
+use crate::{
+    account::{Configuration, Error, UpdateState},
+    runtimes::{self, Table},
+};
 
 /// How it ended.
 pub(super) enum Back {
-    /// The old runtime is in force, at this revision.
-    InForce(Option<String>),
+    /// The old runtime is in force, and the function is as this says.
+    InForce(Box<Configuration>),
     Stuck(Obstacle),
 }
 
@@ -22,23 +27,52 @@ pub(super) enum Back {
 pub(super) enum Obstacle {
     /// It may be gone in a while.
     Passing(String),
+    /// The old runtime is set, but the update may still come.
+    Unsure(String),
     /// AWS does not take the old runtime.
     NotAccepted(String),
-    /// The function is on another runtime than we set, or on none.
-    SomebodyElse(Option<String>),
+    /// The function is not as we left it, as the text says. The runtime that is in force, if it is known.
+    SomebodyElse { runtime: Option<String>, what: String },
+    /// AWS refuses the function as it is, which can be mended, as the text says.
+    Mendable(String),
     /// Something that the server's operator has to mend, as the text says.
     Refused(String),
 }
 
-impl From<Error> for Obstacle {
-    fn from(error: Error) -> Self {
+impl Obstacle {
+    /// What an error says about putting `from` back. AWS uses one code for a value that it takes never again and for
+    /// what can be mended, such as a role that it cannot assume.
+    fn of(error: Error, from: &str) -> Self {
         let said = error.say();
         match error {
             error if passes(&error) => Self::Passing(said),
-            Error::Invalid { .. } => Self::NotAccepted(said),
+            Error::Invalid { message, .. } if is_final(&message, from) => Self::NotAccepted(said),
+            Error::Invalid { .. } => Self::Mendable(said),
             _ => Self::Refused(said),
         }
     }
+
+    /// True if the old runtime may still have to be put back later.
+    pub(super) const fn stays_open(&self) -> bool {
+        !matches!(self, Self::NotAccepted(_) | Self::SomebodyElse { .. })
+    }
+
+    fn somebody(change: &Change<'_>, now: &Configuration) -> Self {
+        Self::SomebodyElse {
+            runtime: in_force(now),
+            what: change.record.trail.foreign(now),
+        }
+    }
+}
+
+/// True if AWS will not take the runtime later either.
+fn is_final(message: &str, from: &str) -> bool {
+    let named = message.contains(from) && message.to_lowercase().contains("runtime");
+    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+    let blocked = Table::snapshot()
+        .find(from)
+        .is_some_and(|runtime| runtime.phase(today) == runtimes::Phase::BlockedUpdate);
+    named || blocked
 }
 
 /// Puts the old runtime back. Nothing cancels this; only its own time limit ends it. What fails once is tried again.
@@ -53,10 +87,15 @@ pub(super) async fn run(change: &mut Change<'_>) -> Back {
     let mut failed_before = false;
     loop {
         let obstacle = match once(change, &mut looks).await {
-            Ok((revision, detail)) => {
-                change.note_in_journal(Event::Restored).await;
+            Ok((now, detail)) => {
+                let revisions = &change.record.trail.revisions;
+                let restored = Event::Restored {
+                    revision: now.revision_id.clone(),
+                    past: revisions.past().to_vec(),
+                };
+                change.note_in_journal(restored).await;
                 change.record.note(Phase::Rollback, State::Done, detail);
-                return Back::InForce(revision);
+                return Back::InForce(now);
             }
             Err(obstacle) => obstacle,
         };
@@ -79,15 +118,12 @@ pub(super) async fn run(change: &mut Change<'_>) -> Back {
 }
 
 /// Sends the old runtime and waits for it.
-async fn once(change: &mut Change<'_>, looks: &mut Looks) -> Result<(Option<String>, String), Obstacle> {
+async fn once(change: &mut Change<'_>, looks: &mut Looks) -> Result<(Box<Configuration>, String), Obstacle> {
     match request(change, looks).await? {
-        Sent::Request { from, to } => {
-            // what has to be undone has come
-            change.record.taken = true;
-            change.record.left(from.as_deref(), to.as_deref());
-        }
-        Sent::Fence { from, to } => change.record.left(from.as_deref(), to.as_deref()),
-        Sent::Nothing { revision_id, detail } => return Ok((revision_id, detail)),
+        // what has to be undone has come
+        Sent::Request => change.record.trail.taken = true,
+        Sent::Fence => {}
+        Sent::Nothing { now, detail } => return Ok((now, detail)),
     }
     let settled = wait(
         change.account,
@@ -98,8 +134,8 @@ async fn once(change: &mut Change<'_>, looks: &mut Looks) -> Result<(Option<Stri
     )
     .await;
     match settled {
-        Settled::InForce(now) if now.runtime.as_deref() == Some(change.record.from()) => {
-            let detail = match (change.record.taken, &change.record.new_version) {
+        Settled::InForce(now) if change.record.trail.shown(&now) == Shown::Old => {
+            let detail = match (change.record.trail.taken, &change.record.new_version) {
                 (false, _) => format!(
                     "the update never took effect; {} is in force",
                     change.record.from()
@@ -111,110 +147,107 @@ async fn once(change: &mut Change<'_>, looks: &mut Looks) -> Result<(Option<Stri
                     change.record.to
                 ),
             };
-            Ok((now.revision_id, detail))
+            Ok((now, detail))
         }
-        Settled::InForce(now) => Err(Obstacle::SomebodyElse(now.runtime)),
+        Settled::InForce(now) => Err(Obstacle::somebody(change, &now)),
         Settled::Failed(reason) | Settled::Not(reason) => Err(Obstacle::Passing(reason)),
     }
 }
 
 /// What it took.
 enum Sent {
-    /// An update, which has to settle: from one revision to another.
-    Request {
-        from: Option<String>,
-        to: Option<String>,
-    },
+    /// An update, which has to settle.
+    Request,
     /// The same, so that an update which may still be on its way is not taken.
-    Fence {
-        from: Option<String>,
-        to: Option<String>,
-    },
+    Fence,
     /// The old runtime is in force without one.
-    Nothing {
-        revision_id: Option<String>,
-        detail: String,
-    },
+    Nothing { now: Box<Configuration>, detail: String },
 }
 
 /// Sends the update back, again and again while the function cannot take it. Only our own change is undone.
-async fn request(change: &Change<'_>, looks: &mut Looks) -> Result<Sent, Obstacle> {
+async fn request(change: &mut Change<'_>, looks: &mut Looks) -> Result<Sent, Obstacle> {
     loop {
         let obstacle = match timeout_at(looks.deadline, attempt(change)).await {
             Ok(Ok(sent)) => return Ok(sent),
-            Ok(Err(Obstacle::Passing(reason))) => reason,
-            Ok(Err(obstacle)) => return Err(obstacle),
+            Ok(Err(obstacle)) => obstacle,
             Err(_) => return Err(Obstacle::Passing("AWS gave no answer in time".to_owned())),
         };
-        change.record.tell(format!(
-            "cannot put {} back yet: {obstacle}",
-            change.record.from()
-        ));
+        let (Obstacle::Passing(reason) | Obstacle::Mendable(reason) | Obstacle::Unsure(reason)) = &obstacle
+        else {
+            return Err(obstacle);
+        };
+        change
+            .record
+            .tell(format!("cannot put {} back yet: {reason}", change.record.from()));
         if !looks.pause().await {
-            return Err(Obstacle::Passing(obstacle));
+            return Err(obstacle);
         }
     }
 }
 
-async fn attempt(change: &Change<'_>) -> Result<Sent, Obstacle> {
-    let record = &change.record;
-    let now = change.account.configuration(change.function).await?;
+async fn attempt(change: &mut Change<'_>) -> Result<Sent, Obstacle> {
+    let from = change.record.from().to_owned();
+    let now = change.account.configuration(change.function).await;
+    let now = Box::new(now.map_err(|error| Obstacle::of(error, &from))?);
     let passing = |reason: &str| Err(Obstacle::Passing(reason.to_owned()));
     if now.last_update == UpdateState::InProgress {
         return passing("the update is still in progress");
     }
-    if record.is_past(now.revision_id.as_deref()) {
-        return passing("AWS does not show the update yet");
+    let trail = &change.record.trail;
+    match trail.shown(&now) {
+        Shown::Past => return passing("AWS does not show the update yet"),
+        Shown::Foreign => return Err(Obstacle::somebody(change, &now)),
+        Shown::Old if !trail.taken => return fence(change, now).await,
+        Shown::Old if now.last_update == UpdateState::Successful => {
+            let detail = format!("{from} is in force");
+            return Ok(Sent::Nothing { now, detail });
+        }
+        Shown::Old | Shown::New => {}
     }
-    let from = record.from();
-    let in_force = now.last_update == UpdateState::Successful;
-    if now.runtime.as_deref() == Some(from) && (in_force || !record.taken) {
-        let detail = if record.taken {
-            format!("{from} is in force")
-        } else if now.revision_id != record.sent_to {
-            format!("the update never took effect, and cannot any more; {from} is in force")
-        } else {
-            return fence(change, now.revision_id).await;
-        };
-        return Ok(Sent::Nothing {
-            revision_id: now.revision_id,
-            detail,
-        });
+    send(change, now.revision_id.as_deref()).await?;
+    Ok(Sent::Request)
+}
+
+/// Sends the old runtime. What AWS shows of it from then on is our own doing, unless it is known not to have come.
+async fn send(change: &mut Change<'_>, revision: Option<&str>) -> Result<(), Obstacle> {
+    let from = change.record.from().to_owned();
+    change.record.trail.may_be_back();
+    let sent = change.account.set_runtime(change.function, &from, revision).await;
+    let trail = &mut change.record.trail;
+    match sent {
+        Ok(revised) => {
+            trail.went_back(revision, revised.revision_id.as_deref(), revised.last_modified);
+            Ok(())
+        }
+        Err(error) => {
+            if !error.is_ambiguous() {
+                trail.is_not_back();
+            }
+            Err(Obstacle::of(error, &from))
+        }
     }
-    if now.runtime.as_deref() != Some(&record.to) && now.runtime.as_deref() != Some(from) {
-        return Err(Obstacle::SomebodyElse(now.runtime));
-    }
-    let revised = change
-        .account
-        .set_runtime(change.function, from, now.revision_id.as_deref())
-        .await?;
-    Ok(Sent::Request {
-        from: now.revision_id,
-        to: revised.revision_id,
-    })
 }
 
 /// An update that got no answer may still be on its way. Setting the old runtime once more moves the function on from
 /// the revision that the update was sent to, and AWS takes it at no other.
-async fn fence(change: &Change<'_>, revision: Option<String>) -> Result<Sent, Obstacle> {
-    let from = change.record.from();
-    match change
-        .account
-        .set_runtime(change.function, from, revision.as_deref())
-        .await
-    {
-        Ok(revised) if revised.revision_id != revision => Ok(Sent::Fence {
-            from: revision,
-            to: revised.revision_id,
-        }),
-        // it moves nothing, or AWS does not take the old runtime any more
-        Ok(_) | Err(Error::Invalid { .. }) => Ok(Sent::Nothing {
-            revision_id: revision,
-            detail: format!(
-                "{from} is still set, but the update may still take effect; look again with get-function"
-            ),
-        }),
-        Err(error) => Err(error.into()),
+async fn fence(change: &mut Change<'_>, now: Box<Configuration>) -> Result<Sent, Obstacle> {
+    let from = change.record.from().to_owned();
+    let trail = &change.record.trail;
+    let moved_on = trail.sent_to.is_some() && now.revision_id != trail.sent_to;
+    if moved_on || trail.is_stale(Timestamp::now()) {
+        let detail = format!("the update never took effect, and cannot any more; {from} is in force");
+        return Ok(Sent::Nothing { now, detail });
+    }
+    let revision = now.revision_id.clone();
+    let unsure =
+        |reason: &str| Obstacle::Unsure(format!("{from} is set, but the update may still come: {reason}"));
+    match send(change, revision.as_deref()).await {
+        Ok(()) if change.record.trail.revisions.last() != revision.as_deref() => Ok(Sent::Fence),
+        Ok(()) => Err(unsure("AWS does not move the function on")),
+        Err(Obstacle::NotAccepted(reason) | Obstacle::Mendable(reason) | Obstacle::Refused(reason)) => {
+            Err(unsure(&reason))
+        }
+        Err(obstacle) => Err(obstacle),
     }
 }
 
@@ -235,11 +268,14 @@ fn stuck(change: &mut Change<'_>, obstacle: &Obstacle) {
             "{from} could not be put back: {reason}. It will not be accepted later either: choose another supported \
              runtime (get-runtime-info) or mend the code"
         ),
-        Obstacle::SomebodyElse(runtime) => format!(
-            "{from} was not put back: somebody else set the runtime to {} meanwhile. Leave it and ask the user",
-            runtime.as_deref().unwrap_or("none")
+        Obstacle::Unsure(reason) => format!(
+            "{reason}. Look with get-function, and call recover-updates in {} minutes, when it cannot come any more",
+            SIGNED_FOR.as_mins()
         ),
-        Obstacle::Refused(reason) => format!(
+        Obstacle::SomebodyElse { what, .. } => {
+            format!("{from} was not put back: {what}. Leave it and ask the user")
+        }
+        Obstacle::Mendable(reason) | Obstacle::Refused(reason) => format!(
             "{from} could not be put back: {reason}. Tell the user that the function is on {to}; when that is mended, \
              recover-updates puts {from} back"
         ),

@@ -1,10 +1,12 @@
 //! A report being written while its change goes on, with the journal that survives it.
 
+use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{
     Outcome, Phase, Plan, Report, State, Step,
     journal::{self, Entry, Event},
+    trail::{Footprint, Revisions, Trail},
 };
 
 /// A report being written.
@@ -15,13 +17,9 @@ pub(super) struct Record {
     pub(super) to: String,
     pub(super) rollback_version: Option<String>,
     pub(super) new_version: Option<String>,
-    /// True once AWS is known to have taken the update.
-    pub(super) taken: bool,
-    /// The revision that the update was sent to: AWS takes it at no other.
-    pub(super) sent_to: Option<String>,
+    /// What the update and its undoing have left so far.
+    pub(super) trail: Trail,
     entry: Entry,
-    /// The revision the function was at before the update, once AWS has moved it: who still sees this sees the past.
-    past: Option<String>,
     /// Between the first update and the end of the record.
     changing: bool,
     steps: Vec<Step>,
@@ -32,13 +30,17 @@ impl Record {
     pub(super) fn new(plan: Plan, entry: Entry, progress: UnboundedSender<String>) -> Self {
         Self {
             to: plan.to.clone(),
+            trail: Trail::new(
+                Revisions::default(),
+                Footprint::default(),
+                &plan.to,
+                None,
+                Timestamp::now(),
+            ),
             plan,
             rollback_version: None,
             new_version: None,
-            taken: false,
-            sent_to: None,
             entry,
-            past: None,
             changing: false,
             steps: Vec::new(),
             progress,
@@ -59,8 +61,6 @@ impl Record {
     pub(super) fn attempt(&mut self, runtime: &str) {
         runtime.clone_into(&mut self.to);
         self.new_version = None;
-        self.taken = false;
-        self.past = None;
     }
 
     /// Writes into the journal what is about to be done, or was done.
@@ -69,25 +69,13 @@ impl Record {
     }
 
     /// From here on the function may be changed, and the record must be closed.
-    pub(super) fn begin(&mut self, revision: Option<&str>) {
-        self.sent_to = revision.map(str::to_owned);
+    pub(super) fn begin(&mut self, trail: Trail) {
+        self.trail = trail;
         if !self.changing {
             self.changing = true;
             let (function, from, to) = (&self.plan.function_name, self.from(), &self.to);
             tracing::info!(function, from, to, entry = self.id(), "a runtime update begins");
         }
-    }
-
-    /// An update moved the function from the revision `before` to `after`. (Some stand-ins for AWS move nothing.)
-    pub(super) fn left(&mut self, before: Option<&str>, after: Option<&str>) {
-        self.past = before
-            .filter(|_| after.is_some() && after != before)
-            .map(str::to_owned);
-    }
-
-    /// True if what was read is older than the update.
-    pub(super) fn is_past(&self, revision: Option<&str>) -> bool {
-        self.past.is_some() && self.past.as_deref() == revision
     }
 
     /// Writes a step down, and tells it.
@@ -230,7 +218,8 @@ mod tests {
     #[tokio::test]
     async fn a_record_that_is_dropped_in_the_middle_of_a_change_names_the_function() {
         let log = logged(async |mut record| {
-            record.begin(None);
+            let trail = record.trail.clone();
+            record.begin(trail);
             drop(record);
         })
         .await;
@@ -245,7 +234,8 @@ mod tests {
         let log = logged(async |record| drop(record)).await;
         assert!(!log.contains("ERROR"), "{log}");
         let log = logged(async |mut record| {
-            record.begin(None);
+            let trail = record.trail.clone();
+            record.begin(trail);
             record.close(Outcome::Updated, None, None).await;
         })
         .await;

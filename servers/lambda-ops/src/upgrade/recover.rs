@@ -10,10 +10,11 @@ use super::{
     check::stored_event,
     journal::{Claimed, Fault, Header, Known, Open, Sent, Story, Trial},
     plan::digest,
-    procedure::{Change, Stop},
-    put_back::{self, Back, Obstacle},
+    procedure::{Change, Kept, Stop},
+    put_back::{self, Back},
     record::Record,
     settle::Looks,
+    trail::{Shown, in_force},
 };
 use crate::{
     account::{Account, Configuration, FunctionName, Identity, Tags},
@@ -74,7 +75,7 @@ pub async fn run(
             }
             Open::Unreadable { id, reason } => (id, unreadable(here, &reason)),
             Open::Left { id, header, story } if !header.plan.identity.is_beside(here) => {
-                (id, elsewhere(&header, story, here))
+                (id, elsewhere(&header, *story, here))
             }
             Open::Left { id, header, story } => match surroundings.journal.claim(&id).await {
                 Ok(Ok(claimed)) => (id, ours(account, surroundings, here, claimed).await),
@@ -84,7 +85,7 @@ pub async fn run(
                     continue;
                 }
                 Ok(Err(_ended)) => continue,
-                Err(fault) => (id, untouchable(&header, story, &fault)),
+                Err(fault) => (id, untouchable(&header, *story, &fault)),
             },
         };
         let (function, outcome) = (&report.function_name, report.outcome);
@@ -183,6 +184,7 @@ async fn one(account: &Account, surroundings: &Surroundings, here: &Identity, cl
     let Story {
         rollback_version,
         sent,
+        ..
     } = story;
     let mut record = Record::new(plan, entry, surroundings.progress.clone());
     record.rollback_version = rollback_version;
@@ -208,8 +210,7 @@ async fn one(account: &Account, surroundings: &Surroundings, here: &Identity, cl
         return record.close(Outcome::Unchanged, Some(from), None).await;
     };
     record.attempt(&sent.runtime);
-    record.begin(sent.revision.as_deref());
-    record.taken = sent.taken;
+    record.begin(sent.trail.clone());
     record.new_version = sent.new_version.clone();
     Change {
         account,
@@ -255,26 +256,26 @@ impl Change<'_> {
             );
             return self.record.close(Outcome::RolledBack, Some(from), None).await;
         }
-        let now = match self.look(sent).await {
-            Ok(now) => now,
+        let (now, shown) = match self.look(sent).await {
+            Ok(seen) => seen,
             Err(reason) => return wait_for_somebody(self.record, reason),
         };
-        let runtime = now.runtime.clone();
-        if runtime.as_deref() != Some(&sent.runtime) && runtime.as_deref() != Some(&from) {
-            let shown = runtime.as_deref().unwrap_or("none");
-            let detail =
-                format!("somebody else set the runtime to {shown} meanwhile, so it was left as it is");
+        let runtime = in_force(&now);
+        if shown == Shown::Foreign {
+            let detail = format!(
+                "{}, so it was left as it is. Ask the user",
+                self.record.trail.foreign(&now)
+            );
             self.record.note(Phase::Recover, State::Skipped, detail);
             return self
                 .record
                 .close(Outcome::LeftToUser, runtime, now.revision_id)
                 .await;
         }
-        let old = runtime.as_deref() == Some(&from);
-        if let Some(reason) = Self::why_back(sent, old) {
+        if let Some(reason) = Self::why_back(sent, shown == Shown::Old) {
             return self.back(reason).await;
         }
-        if sent.trial == Trial::Passed {
+        if sent.trial == Trial::Passed && runtime.is_some() {
             let detail = format!("{} is in force and had passed its test", sent.runtime);
             self.record.note(Phase::Recover, State::Done, detail);
             return self
@@ -292,11 +293,10 @@ impl Change<'_> {
             format!("{} is set; going on from there", sent.runtime),
         );
         match self.finish(event.as_deref()).await {
-            Ok(revision) => {
-                self.record
-                    .close(Outcome::Updated, Some(sent.runtime.clone()), revision)
-                    .await
+            Ok(Kept { runtime, revision_id }) => {
+                self.record.close(Outcome::Updated, runtime, revision_id).await
             }
+            Err(Stop::LeftToUser { runtime }) => self.record.close(Outcome::LeftToUser, runtime, None).await,
             Err(Stop::Untouched { .. } | Stop::Back { .. }) => {
                 self.back("the new runtime could not be kept").await
             }
@@ -304,7 +304,7 @@ impl Change<'_> {
     }
 
     /// The function as it is, once AWS shows whether the update has come.
-    async fn look(&mut self, sent: &Sent) -> Result<Configuration, String> {
+    async fn look(&mut self, sent: &Sent) -> Result<(Configuration, Shown), String> {
         let mut looks = Looks::new(self.surroundings.patience.lost);
         loop {
             let now = match self.account.configuration(self.function).await {
@@ -313,12 +313,17 @@ impl Change<'_> {
                 Err(error) => return Err(error.say()),
             };
             // AWS may carry an update out, or show it, a little after it was sent
-            let unseen = now.revision_id == sent.revision && !sent.restoring;
-            if now.runtime.as_deref() == Some(self.record.from()) && unseen && looks.pause().await {
+            let shown = self.record.trail.shown(&now);
+            let unseen = now.revision_id == sent.trail.sent_to && !sent.restoring;
+            let late = shown == Shown::Past || (shown == Shown::Old && unseen);
+            if late && looks.pause().await {
                 self.record.tell("looking for the update, which may still come");
                 continue;
             }
-            return Ok(now);
+            if shown == Shown::Past {
+                return Err("AWS does not show the update yet; call recover-updates later".to_owned());
+            }
+            return Ok((now, shown));
         }
     }
 
@@ -345,8 +350,12 @@ impl Change<'_> {
             format!("{reason}; putting {from} back"),
         );
         match put_back::run(&mut self).await {
-            Back::InForce(revision) => self.record.close(Outcome::RolledBack, Some(from), revision).await,
-            Back::Stuck(Obstacle::Passing(_) | Obstacle::Refused(_)) => self.record.leave_open(Outcome::Open),
+            Back::InForce(now) => {
+                self.record
+                    .close(Outcome::RolledBack, Some(from), now.revision_id)
+                    .await
+            }
+            Back::Stuck(obstacle) if obstacle.stays_open() => self.record.leave_open(Outcome::Open),
             Back::Stuck(obstacle) => self.give_up(obstacle).await,
         }
     }

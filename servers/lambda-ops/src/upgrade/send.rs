@@ -4,6 +4,7 @@ use super::{
     procedure::Change,
     report::{Phase, State},
     settle::{Looks, passes},
+    trail::Shown,
 };
 use crate::account::Error;
 
@@ -20,21 +21,25 @@ pub(super) enum Sent {
 
 /// Sends the update. While another one is in the way it is sent again; an answer that leaves open whether it took
 /// effect is settled by looking, for as long as the patience for lost answers.
-pub(super) async fn update(change: &mut Change<'_>, revision: Option<&str>) -> Sent {
+pub(super) async fn update(change: &mut Change<'_>) -> Sent {
     let to = change.record.to.clone();
+    let revision = change.record.trail.sent_to.clone();
     let mut looks = Looks::new(change.surroundings.patience.lost);
-    change.record.begin(revision);
     loop {
-        match change.account.set_runtime(change.function, &to, revision).await {
+        match change
+            .account
+            .set_runtime(change.function, &to, revision.as_deref())
+            .await
+        {
             Ok(revised) => {
-                change.record.left(revision, revised.revision_id.as_deref());
-                change.record.taken = true;
+                let at = revised.revision_id.as_deref();
+                change.record.trail.took(at, revised.last_modified);
                 change
                     .record
                     .note(Phase::Update, State::Done, format!("AWS accepted {to}"));
                 return Sent::Surely;
             }
-            Err(error) if error.is_ambiguous() => return look_for(change, &error, revision).await,
+            Err(error) if error.is_ambiguous() => return look_for(change, &error).await,
             Err(error @ Error::Conflict { .. }) => {
                 change
                     .record
@@ -57,7 +62,7 @@ fn refused(change: &mut Change<'_>, error: &Error) -> Sent {
 }
 
 /// AWS may carry an update out a little after its answer was lost, so one look is not enough.
-pub(super) async fn look_for(change: &mut Change<'_>, lost: &Error, before: Option<&str>) -> Sent {
+pub(super) async fn look_for(change: &mut Change<'_>, lost: &Error) -> Sent {
     let said = lost.say();
     let mut looks = Looks::new(change.surroundings.patience.lost);
     loop {
@@ -66,10 +71,10 @@ pub(super) async fn look_for(change: &mut Change<'_>, lost: &Error, before: Opti
             .tell(format!("looking for the update, because {said}"));
         let look = change.account.configuration(change.function).await;
         let reason = match look {
-            Ok(now) if now.runtime.as_deref() == Some(&change.record.to) => {
+            Ok(now) if change.record.trail.shown(&now) == Shown::New => {
                 let detail = format!("{said}, but the function shows {}", change.record.to);
-                change.record.left(before, now.revision_id.as_deref());
-                change.record.taken = true;
+                let at = now.revision_id.as_deref();
+                change.record.trail.took(at, now.last_modified);
                 change.record.note(Phase::Update, State::Done, detail);
                 return Sent::Surely;
             }

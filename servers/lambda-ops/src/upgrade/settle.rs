@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::record::Record;
+use super::{record::Record, trail::Shown};
 use crate::account::{Account, Configuration, Error, FunctionName, UpdateState};
 
 /// How long a change may take.
@@ -140,7 +140,7 @@ pub(super) async fn wait(
             look = timeout_at(looks.deadline, account.configuration(function)) => look,
         };
         match look {
-            Ok(Ok(now)) if record.is_past(now.revision_id.as_deref()) => {
+            Ok(Ok(now)) if record.trail.shown(&now) == Shown::Past => {
                 record.tell("waiting until AWS shows the update");
             }
             Ok(Ok(now)) => match &now.last_update {

@@ -4,9 +4,10 @@ use tokio::time::timeout;
 
 use super::{
     journal::Event,
-    procedure::{Change, Stop, alike},
+    procedure::{Change, Stop},
     report::{Phase, State},
     settle::{Looks, passes},
+    trail::Shown,
 };
 use crate::account::{Configuration, Error, FunctionName};
 
@@ -96,10 +97,13 @@ async fn publish(change: &mut Change<'_>, after: &Configuration) -> Result<Strin
             return Err(error.say());
         }
         // the lost request may have moved the revision
-        match change.account.configuration(change.function).await {
-            Ok(now) if alike(after, &now) => revision = now.revision_id,
-            Ok(_) => return Err("somebody else changed the function meanwhile".to_owned()),
-            Err(_) => {}
+        if let Ok(now) = change.account.configuration(change.function).await {
+            match change.record.trail.shown(&now) {
+                Shown::New => revision = now.revision_id,
+                Shown::Past => {}
+                // putting back looks again, and leaves what is not ours
+                Shown::Old | Shown::Foreign => return Err(change.record.trail.foreign(&now)),
+            }
         }
     }
 }

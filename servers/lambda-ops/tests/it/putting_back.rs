@@ -438,3 +438,134 @@ async fn a_rollback_that_fails_once_is_tried_again() {
         pair("nodejs20.x", "Successful")
     );
 }
+
+/// Lets the test of a change hang until somebody else has changed the function, and gives the report.
+async fn changed_during_the_test(
+    account: &lambda_ops::embedded::Embedded,
+    runtime: Option<&str>,
+) -> serde_json::Value {
+    account.faults().never_answer_after(Operation::Invoke, 2);
+    let client = Client::of(patient(account, Duration::from_secs(2))).await;
+    let mut arguments = to("orders-api", "nodejs24.x", Some("{}"));
+    arguments["tryOlder"] = json!(true);
+    let call = client.begin("update-function-runtime", arguments).await;
+    client.hear("AWS would run version").await;
+    let others = account.client().update_function_configuration();
+    let others = others.function_name("orders-api").timeout(17);
+    let others = others.set_runtime(runtime.map(Into::into));
+    others.send().await.expect("somebody else's update");
+    client.end("update-function-runtime", call).await.json
+}
+
+#[tokio::test]
+async fn a_function_that_somebody_else_changed_meanwhile_is_not_touched() {
+    for (set, end) in [(None, "nodejs24.x"), (Some("nodejs20.x"), "nodejs20.x")] {
+        let account = account();
+        let report = changed_during_the_test(&account, set).await;
+        assert_eq!(report["outcome"], "left-to-user", "{report}");
+        assert_eq!(report["runtime"], end, "{report}");
+        assert!(last(&report).contains("somebody else"), "{report}");
+        let updates = account.calls();
+        let updates = updates
+            .iter()
+            .filter(|call| **call == Operation::UpdateFunctionConfiguration);
+        assert_eq!(updates.count(), 2, "ours and theirs: {report}");
+        assert_eq!(shown(&account, "orders-api").await, pair(end, "Successful"));
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_cannot_be_assumed_does_not_end_a_rollback_for_good() {
+    for (times, outcome) in [(5, "rolled-back"), (1_000_000, "rollback-failed")] {
+        let account = account();
+        account
+            .faults()
+            .let_pass(Operation::UpdateFunctionConfiguration, 1);
+        account
+            .faults()
+            .refuse_the_role(Operation::UpdateFunctionConfiguration, times);
+        let client = Client::of(patient(&account, Duration::from_secs(1))).await;
+        let arguments = to("invoice-pdf", "nodejs22.x", Some("{}"));
+        let report = client.call("update-function-runtime", arguments.clone()).await;
+        assert_eq!(report.json["outcome"], outcome, "{}", report.text);
+        if outcome == "rollback-failed" {
+            assert!(
+                last(&report.json).contains("when that is mended"),
+                "{}",
+                report.text
+            );
+            let again = client.refusal("update-function-runtime", arguments).await;
+            assert!(again.contains("recover-updates"), "its entry is open: {again}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lost_update_that_cannot_be_fenced_off_is_not_called_rolled_back() {
+    let account = account();
+    account
+        .faults()
+        .break_down(Operation::UpdateFunctionConfiguration, 1);
+    account
+        .faults()
+        .refuse_the_role(Operation::UpdateFunctionConfiguration, 1_000_000);
+    let client = Client::of(patient(&account, Duration::from_millis(100))).await;
+    let arguments = to("orders-api", "nodejs24.x", None);
+    let report = client.call("update-function-runtime", arguments.clone()).await;
+    assert_eq!(report.json["outcome"], "rollback-failed", "{}", report.text);
+    assert!(
+        last(&report.json).contains("the update may still come"),
+        "{}",
+        report.text
+    );
+    let again = client.refusal("update-function-runtime", arguments).await;
+    assert!(again.contains("recover-updates"), "its entry is open: {again}");
+}
+
+/// The reads of a change up to its last look: check, save, two until it has settled, and the new version.
+const LOOKS: usize = 5;
+
+#[tokio::test]
+async fn what_somebody_else_changed_before_the_last_look_is_not_called_updated() {
+    let account = account();
+    account
+        .faults()
+        .let_pass(Operation::GetFunctionConfiguration, LOOKS);
+    account.faults().throttle(Operation::GetFunctionConfiguration, 6);
+    let client = Client::of(server(&account)).await;
+    let call = client
+        .begin(
+            "update-function-runtime",
+            to("orders-api", "nodejs24.x", Some("{}")),
+        )
+        .await;
+    client.hear("the function ran without an error").await;
+    client.hear("looking again").await;
+    let others = account.client().update_function_configuration();
+    let others = others.function_name("orders-api").runtime("nodejs22.x".into());
+    others.send().await.expect("somebody else's update");
+    let report = client.end("update-function-runtime", call).await;
+    assert_eq!(report.json["outcome"], "left-to-user", "{}", report.text);
+    assert!(
+        last(&report.json).contains("somebody else set the runtime to nodejs22.x"),
+        "{}",
+        report.text
+    );
+}
+
+#[tokio::test]
+async fn a_last_look_without_an_answer_leaves_the_runtime_unknown() {
+    let account = account();
+    account
+        .faults()
+        .let_pass(Operation::GetFunctionConfiguration, LOOKS);
+    account.faults().deny(Operation::GetFunctionConfiguration, 1);
+    let report = update(&account, to("orders-api", "nodejs24.x", Some("{}"))).await;
+    assert_eq!(report.json["outcome"], "updated", "{}", report.text);
+    assert_eq!(report.json["runtime"], serde_json::Value::Null);
+    assert!(
+        last(&report.json).contains("whether it is still in force is not known"),
+        "{}",
+        report.text
+    );
+}

@@ -2,6 +2,7 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
+use aws_sdk_lambda::types::InvocationType;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use lambda_ops::{
     LambdaOps,
@@ -71,6 +72,20 @@ pub(crate) fn event(line: &str) -> String {
     line["event"].as_str().expect("an event").to_owned()
 }
 
+/// Publishes $LATEST, as a change does before its update, so that times and revisions are those of its lines.
+async fn publish(account: &Embedded, function: &str) {
+    let version = account.client().publish_version().function_name(function);
+    version.send().await.expect("it is published");
+}
+
+/// What a change does before its update.
+async fn save(account: &Embedded, function: &str) {
+    let dry_run = account.client().invoke().function_name(function);
+    let dry_run = dry_run.invocation_type(InvocationType::DryRun);
+    dry_run.send().await.expect("it could be run");
+    publish(account, function).await;
+}
+
 pub(crate) async fn set(account: &Embedded, function: &str, runtime: &str) {
     let update = account
         .client()
@@ -106,6 +121,25 @@ fn possible<'a>(lines: &[String], from: &'a str, to: &'a str) -> Vec<&'a str> {
     }
 }
 
+/// Makes the function what it was when its server was killed after `lines`, by the same calls.
+async fn reach(account: &Embedded, function: &str, lines: &[String], runtimes: &[&str; 2], now: &str) {
+    let [from, to] = *runtimes;
+    let had = |name: &str| lines.iter().any(|line| event(line) == name);
+    if had("publishing") {
+        save(account, function).await;
+    }
+    let came = now != from || had("updated");
+    if came {
+        set(account, function, to).await;
+    }
+    if came && had("publishing-new") {
+        publish(account, function).await;
+    }
+    if came && now == from {
+        set(account, function, from).await;
+    }
+}
+
 /// What must have become of it.
 fn wanted(lines: &[String], now: &str, from: &str, how: &str) -> &'static str {
     let had = |name: &str| lines.iter().any(|line| event(line) == name);
@@ -138,9 +172,7 @@ async fn a_change_cut_off_after_any_line_is_finished_or_undone() {
                 let lines = &all[..end];
                 for now in possible(lines, from, runtime) {
                     let account = prepared(function, how == "tag").await;
-                    if now != from {
-                        set(&account, function, now).await;
-                    }
+                    reach(&account, function, lines, &[from, runtime], now).await;
                     let folder = Folder::new();
                     let half = &all[end][..all[end].len() / 2];
                     leave(
@@ -233,6 +265,7 @@ pub(crate) async fn cut_off(account: &Embedded, folder: &Folder) -> Vec<String> 
         .position(|line| event(line) == "updated")
         .expect("an update");
     leave(folder, &all[..end].concat());
+    save(account, "orders-api").await;
     set(account, "orders-api", "nodejs24.x").await;
     all[..end].to_vec()
 }
@@ -265,6 +298,66 @@ async fn what_somebody_else_set_meanwhile_is_left_to_the_user() {
         pair("nodejs22.x", "Successful")
     );
     assert!(recovered(keeping(&account, &folder)).await.is_empty());
+}
+
+/// Somebody else changes the function, and leaves its runtime alone.
+async fn mend(account: &Embedded, function: &str) {
+    let update = account.client().update_function_configuration();
+    let update = update.function_name(function).memory_size(1024);
+    update.send().await.expect("it is taken");
+    while shown(account, function).await.1 != "Successful" {}
+}
+
+#[tokio::test]
+async fn a_function_that_was_mended_on_its_new_runtime_is_left_to_the_user() {
+    let arguments = to("invoice-pdf", "nodejs22.x", Some(EVENT));
+    let all = lines_of(&account(), arguments).await;
+    for last in ["updated", "testing", "restoring"] {
+        let (account, folder) = (account(), Folder::new());
+        let end = all.iter().position(|line| event(line) == last).expect("the line");
+        let lines = &all[..=end];
+        leave(&folder, &lines.concat());
+        reach(
+            &account,
+            "invoice-pdf",
+            lines,
+            &["nodejs16.x", "nodejs22.x"],
+            "nodejs22.x",
+        )
+        .await;
+        mend(&account, "invoice-pdf").await;
+        let told = recovered(keeping(&account, &folder)).await;
+        assert_eq!(told[0]["outcome"], "left-to-user", "{last}: {}", told[0]);
+        assert_eq!(
+            shown(&account, "invoice-pdf").await,
+            pair("nodejs22.x", "Successful"),
+            "{last}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_update_that_was_lost_long_ago_cannot_come_any_more() {
+    let all = lines_of(&account(), to("orders-api", "nodejs24.x", None)).await;
+    let end = all.iter().position(|line| event(line) == "updated").expect("it");
+    for (minutes, outcome) in [(5, "open"), (20, "rolled-back")] {
+        let (account, folder) = (account(), Folder::new());
+        let then = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(minutes);
+        let lines = all[..end].iter().map(|line| {
+            let mut line: Value = serde_json::from_str(line).expect("JSON");
+            line["at"] = json!(then.to_string());
+            format!("{line}\n")
+        });
+        leave(&folder, &lines.collect::<String>());
+        save(&account, "orders-api").await;
+        account
+            .faults()
+            .refuse_the_role(Operation::UpdateFunctionConfiguration, 10_000);
+        let mut patience = Patience::every(Duration::from_millis(1), Duration::from_millis(100));
+        patience.lost.limit = Duration::from_millis(20);
+        let told = recovered(keeping(&account, &folder).with_patience(patience)).await;
+        assert_eq!(told[0]["outcome"], outcome, "after {minutes} min: {}", told[0]);
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Story;
-use crate::upgrade::{Outcome, Plan, Report};
+use crate::upgrade::{Outcome, Plan, Report, trail::Footprint};
 
 /// The version of what is written here. Who finds a greater one leaves the entry alone.
 pub(super) const FORMAT: u32 = 1;
@@ -31,11 +31,15 @@ pub(in crate::upgrade) enum Event {
     Updating {
         runtime: String,
         revision: Option<String>,
+        before: Footprint,
     },
-    /// AWS took it.
-    Updated { revision: Option<String> },
+    /// AWS took it, and this is what it left.
+    Updated {
+        revision: Option<String>,
+        left: Footprint,
+    },
     /// It is in force.
-    Settled,
+    Settled { revision: Option<String> },
     /// $LATEST is about to be published on its new runtime.
     PublishingNew,
     /// It was.
@@ -47,7 +51,11 @@ pub(in crate::upgrade) enum Event {
     /// The old runtime is about to be put back.
     Restoring,
     /// It is in force again.
-    Restored,
+    Restored {
+        revision: Option<String>,
+        /// The revisions that it has left behind.
+        past: Vec<String>,
+    },
     /// The last line of an entry.
     Closed { outcome: Outcome, report: Box<Report> },
 }
@@ -135,7 +143,7 @@ pub(super) fn read(text: &[u8]) -> Read {
                 read.header = Some(header);
             }
             Event::Closed { report, .. } => read.report = Some(report),
-            event => read.story.hear(event),
+            event => read.story.hear(event, at),
         }
     }
     read
@@ -157,6 +165,7 @@ mod tests {
         let updating = Event::Updating {
             runtime: "nodejs24.x".to_owned(),
             revision: None,
+            before: Footprint::default(),
         };
         let whole = text(&[Event::Publishing { revision: None }, updating]);
         let first = whole.iter().position(|byte| *byte == b'\n').expect("a line") + 1;
@@ -171,7 +180,7 @@ mod tests {
     #[test]
     fn a_line_in_the_middle_that_cannot_be_read_is_damage() {
         let mut lines = b"{\"at\":\"2026-11-22T13:00:00Z\",\"event\":\"unheard-of\"}\n".to_vec();
-        lines.extend(text(&[Event::Settled]));
+        lines.extend(text(&[Event::Settled { revision: None }]));
         assert!(read(&lines).damaged);
     }
 }

@@ -39,7 +39,7 @@ pub(in crate::upgrade) enum Open {
     Left {
         id: String,
         header: Box<Header>,
-        story: Story,
+        story: Box<Story>,
     },
     /// Somebody is at it.
     Running { id: String, header: Box<Header> },
@@ -75,7 +75,11 @@ impl Look {
                 Some(if held {
                     Open::Running { id, header }
                 } else {
-                    Open::Left { id, header, story }
+                    Open::Left {
+                        id,
+                        header,
+                        story: Box::new(story),
+                    }
                 })
             }
             Self::Seen(_) | Self::Blank | Self::Ended => None,
