@@ -257,14 +257,19 @@ pub(super) fn update(embedded: &Embedded, region: &mut Region, at: &Resource, re
         }
     };
     let answer = Answer::ok(&function.configuration("$LATEST"));
-    match region.past.get_mut(&at.name) {
+    keep_the_past(embedded, region, &at.name, past);
+    Ok(answer)
+}
+
+/// Keeps what the function was before an update, for reads that shall show it so.
+fn keep_the_past(embedded: &Embedded, region: &mut Region, name: &str, past: Value) {
+    match region.past.get_mut(name) {
         Some((_, behind)) if behind.updates > 0 => behind.updates -= 1,
         _ => {
-            let behind = embedded.faults().reads_behind(&at.name);
-            region.past.insert(at.name.clone(), (past, behind));
+            let behind = embedded.faults().reads_behind(name);
+            region.past.insert(name.to_owned(), (past, behind));
         }
     }
-    Ok(answer)
 }
 
 pub(super) fn tag(region: &mut Region, at: &Resource, request: &Request) -> Answered {

@@ -97,14 +97,13 @@ async fn publish(change: &mut Change<'_>, after: &Configuration) -> Result<Strin
             return Err(error.say());
         }
         // the lost request may have moved the revision
-        match change.account.configuration(change.function).await {
-            Ok(now) => match change.record.trail.shown(&now) {
+        if let Ok(now) = change.account.configuration(change.function).await {
+            match change.record.trail.shown(&now) {
                 Shown::New => revision = now.revision_id,
                 Shown::Past => {}
                 // putting back looks again, and leaves what is not ours
                 Shown::Old | Shown::Foreign => return Err(change.record.trail.foreign(&now)),
-            },
-            Err(_) => {}
+            }
         }
     }
 }
