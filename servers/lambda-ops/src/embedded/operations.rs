@@ -257,17 +257,17 @@ pub(super) fn update(embedded: &Embedded, region: &mut Region, at: &Resource, re
         }
     };
     let answer = Answer::ok(&function.configuration("$LATEST"));
-    lag_behind(embedded, region, at, past);
+    keep_the_past(embedded, region, &at.name, past);
     Ok(answer)
 }
 
-/// What reads show for a while, if that is ordered: the function as it was before this update or an earlier one.
-fn lag_behind(embedded: &Embedded, region: &mut Region, at: &Resource, past: Value) {
-    match region.past.get_mut(&at.name) {
+/// Keeps what the function was before an update, for reads that shall show it so.
+fn keep_the_past(embedded: &Embedded, region: &mut Region, name: &str, past: Value) {
+    match region.past.get_mut(name) {
         Some((_, behind)) if behind.updates > 0 => behind.updates -= 1,
         _ => {
-            let behind = embedded.faults().reads_behind(&at.name);
-            region.past.insert(at.name.clone(), (past, behind));
+            let behind = embedded.faults().reads_behind(name);
+            region.past.insert(name.to_owned(), (past, behind));
         }
     }
 }

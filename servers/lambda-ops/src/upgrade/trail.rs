@@ -208,7 +208,12 @@ impl Trail {
             let late = back.last_modified.is_none() && self.taken && as_before;
             return if late { Shown::Past } else { Shown::Old };
         }
-        if self.new.fits(&here) {
+        // What AWS does to the time of $LATEST when an update settles or a version is published is not documented, so a
+        // time that differs is no proof of somebody else.
+        if self.back.as_ref().is_some_and(|back| back.is_like(&here)) && !as_before {
+            return Shown::Old;
+        }
+        if self.new.is_like(&here) {
             let undone = self
                 .back
                 .as_ref()

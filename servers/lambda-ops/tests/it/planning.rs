@@ -226,6 +226,8 @@ async fn a_function_that_could_not_be_run_is_not_changed() {
 async fn a_version_with_snapstart_is_waited_for() {
     let updated = update(&account(), to("loyalty-points", "java21", Some("{}"))).await;
     assert_eq!(updated.json["outcome"], "updated", "{}", updated.text);
+    let saved = updated.json["steps"][2]["detail"].as_str().unwrap();
+    assert!(saved.contains("AWS still gives it as Pending"), "{saved}");
 }
 
 #[tokio::test]
