@@ -2,7 +2,7 @@
 
 use aws_sdk_lambda::{config::Config, types::Runtime};
 
-use super::{Account, Error, FunctionName, error::Call, once::OnlyWhenThrottled};
+use super::{Account, Error, FunctionName, once::OnlyWhenThrottled};
 
 /// An update that AWS has accepted. It is in force only once the configuration says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,11 +25,7 @@ impl Account {
         runtime: &str,
         revision: Option<&str>,
     ) -> Result<Revised, Error> {
-        let call = Call {
-            operation: "UpdateFunctionConfiguration",
-            name: name.as_str(),
-            region: &self.region,
-        };
+        let call = self.call("UpdateFunctionConfiguration", name.as_str());
         let answer = self
             .client
             .update_function_configuration()

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Account, Error, error::Call};
+use super::{Account, Error};
 
 /// The identity that calls are made with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -45,11 +45,7 @@ impl Account {
     }
 
     async fn ask_identity(&self) -> Result<Identity, Error> {
-        let call = Call {
-            operation: "GetCallerIdentity",
-            name: "",
-            region: &self.region,
-        };
+        let call = self.call("GetCallerIdentity", "");
         let answer = self
             .sts
             .get_caller_identity()

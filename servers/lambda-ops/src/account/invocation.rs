@@ -9,7 +9,7 @@ use aws_sdk_lambda::{
 };
 use aws_smithy_types::base64;
 
-use super::{Account, Error, FunctionName, error::Call, once::OnlyWhenThrottled};
+use super::{Account, Error, FunctionName, once::OnlyWhenThrottled};
 
 /// The largest event of a synchronous invocation, in bytes (Lambda quotas: 6 MB).
 pub const PAYLOAD_LIMIT: usize = 6 * 1024 * 1024;
@@ -45,11 +45,7 @@ impl Account {
         event: &str,
     ) -> Result<Invocation, Error> {
         let asked = name.at(qualifier);
-        let call = Call {
-            operation: "Invoke",
-            name: asked.as_str(),
-            region: &self.region,
-        };
+        let call = self.call("Invoke", asked.as_str());
         let timeouts = TimeoutConfig::builder()
             .operation_attempt_timeout(LONGEST)
             .build();
@@ -91,11 +87,7 @@ impl Account {
     /// What AWS refuses; [`Error::Denied`] if it may not be run.
     pub async fn try_invoke(&self, name: &FunctionName, qualifier: Option<&str>) -> Result<(), Error> {
         let asked = name.at(qualifier);
-        let call = Call {
-            operation: "Invoke",
-            name: asked.as_str(),
-            region: &self.region,
-        };
+        let call = self.call("Invoke", asked.as_str());
         self.client
             .invoke()
             .function_name(name.as_str())

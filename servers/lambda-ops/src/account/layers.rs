@@ -1,6 +1,6 @@
 //! What a layer says that it is made for.
 
-use super::{Account, Error, error::Call};
+use super::{Account, Error};
 
 /// A version of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,11 +20,7 @@ impl Account {
     /// # Errors
     /// What AWS refuses: layers of other accounts are often not readable.
     pub async fn layer(&self, arn: &str) -> Result<Layer, Error> {
-        let call = Call {
-            operation: "GetLayerVersion",
-            name: arn,
-            region: &self.region,
-        };
+        let call = self.call("GetLayerVersion", arn);
         let answer = self
             .client
             .get_layer_version_by_arn()

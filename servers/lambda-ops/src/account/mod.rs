@@ -175,6 +175,15 @@ impl Account {
         }
     }
 
+    /// What is asked, for the text of its error. A call that concerns no function has no name.
+    fn call<'a>(&'a self, operation: &'static str, name: &'a str) -> error::Call<'a> {
+        error::Call {
+            operation,
+            name,
+            region: &self.region,
+        }
+    }
+
     /// The region, such as `eu-central-1`.
     #[must_use]
     pub fn region(&self) -> &str {

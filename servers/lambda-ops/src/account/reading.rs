@@ -2,7 +2,7 @@
 
 use aws_sdk_lambda::types::{FunctionConfiguration, LastUpdateStatus, SnapStartApplyOn};
 
-use super::{Account, Error, FunctionName, error::Call};
+use super::{Account, Error, FunctionName};
 
 /// What AWS gives at most in one answer to `ListFunctions`.
 const LARGEST_PAGE: i32 = 50;
@@ -106,11 +106,7 @@ impl Account {
     /// # Errors
     /// What AWS refuses.
     pub async fn list(&self, marker: Option<&str>) -> Result<Page, Error> {
-        let call = Call {
-            operation: "ListFunctions",
-            name: "",
-            region: &self.region,
-        };
+        let call = self.call("ListFunctions", "");
         let answer = self
             .client
             .list_functions()
@@ -136,11 +132,7 @@ impl Account {
     /// # Errors
     /// What AWS refuses.
     pub async fn configuration(&self, name: &FunctionName) -> Result<Configuration, Error> {
-        let call = Call {
-            operation: "GetFunctionConfiguration",
-            name: name.as_str(),
-            region: &self.region,
-        };
+        let call = self.call("GetFunctionConfiguration", name.as_str());
         let answer = self
             .client
             .get_function_configuration()

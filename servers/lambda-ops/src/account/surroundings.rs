@@ -1,6 +1,6 @@
 //! What stands around a function: what feeds it, and how much of it may run at once.
 
-use super::{Account, Error, FunctionName, error::Call};
+use super::{Account, Error, FunctionName};
 
 /// A stream or queue that a function reads from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,11 +29,7 @@ impl Account {
     /// # Errors
     /// What AWS refuses.
     pub async fn event_sources(&self, name: &FunctionName) -> Result<Vec<EventSource>, Error> {
-        let call = Call {
-            operation: "ListEventSourceMappings",
-            name: name.as_str(),
-            region: &self.region,
-        };
+        let call = self.call("ListEventSourceMappings", name.as_str());
         let found = self
             .client
             .list_event_source_mappings()
@@ -57,11 +53,7 @@ impl Account {
     /// # Errors
     /// What AWS refuses.
     pub async fn concurrency(&self, name: &FunctionName) -> Result<Concurrency, Error> {
-        let call = Call {
-            operation: "GetFunctionConcurrency",
-            name: name.as_str(),
-            region: &self.region,
-        };
+        let call = self.call("GetFunctionConcurrency", name.as_str());
         let answer = self
             .client
             .get_function_concurrency()

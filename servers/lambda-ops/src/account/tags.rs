@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Account, Error, error::Call};
+use super::{Account, Error};
 
 /// What AWS gives at most in one answer to `GetResources`.
 const LARGEST_PAGE: i32 = 100;
@@ -17,11 +17,7 @@ impl Account {
     /// What AWS refuses.
     pub async fn tags(&self, arn: &str) -> Result<Tags, Error> {
         let arn = without_qualifier(arn);
-        let call = Call {
-            operation: "ListTags",
-            name: arn,
-            region: &self.region,
-        };
+        let call = self.call("ListTags", arn);
         let answer = self
             .client
             .list_tags()
@@ -34,11 +30,7 @@ impl Account {
 
     /// All tags, page by page.
     pub(super) async fn read_tagged(&self) -> Result<BTreeMap<String, Tags>, Error> {
-        let call = Call {
-            operation: "GetResources",
-            name: "",
-            region: &self.region,
-        };
+        let call = self.call("GetResources", "");
         let found = self
             .tagging
             .get_resources()

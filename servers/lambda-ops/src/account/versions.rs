@@ -2,7 +2,7 @@
 
 use aws_sdk_lambda::config::Config;
 
-use super::{Account, Error, FunctionName, error::Call, once::OnlyWhenThrottled};
+use super::{Account, Error, FunctionName, once::OnlyWhenThrottled};
 
 /// A published version: a function's code and configuration, frozen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,11 +38,7 @@ impl Account {
     /// # Errors
     /// What AWS refuses.
     pub async fn versions(&self, name: &FunctionName) -> Result<Vec<Version>, Error> {
-        let call = Call {
-            operation: "ListVersionsByFunction",
-            name: name.as_str(),
-            region: &self.region,
-        };
+        let call = self.call("ListVersionsByFunction", name.as_str());
         let found = self
             .client
             .list_versions_by_function()
@@ -68,11 +64,7 @@ impl Account {
     /// # Errors
     /// What AWS refuses.
     pub async fn aliases(&self, name: &FunctionName) -> Result<Vec<Alias>, Error> {
-        let call = Call {
-            operation: "ListAliases",
-            name: name.as_str(),
-            region: &self.region,
-        };
+        let call = self.call("ListAliases", name.as_str());
         let found = self
             .client
             .list_aliases()
@@ -107,11 +99,7 @@ impl Account {
         description: &str,
         revision: Option<&str>,
     ) -> Result<Version, Error> {
-        let call = Call {
-            operation: "PublishVersion",
-            name: name.as_str(),
-            region: &self.region,
-        };
+        let call = self.call("PublishVersion", name.as_str());
         let answer = self
             .client
             .publish_version()
