@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::cors::CorsLayer;
 
 use crate::{
-    config::{Config, Key, Lambda, LambdaResponse},
+    config::{Config, Key, Lambda, LambdaResponse, Mode, no_sessions},
     error::{Error, Faults},
     guard::Guard,
     limits::Limits,
@@ -108,6 +108,9 @@ impl<H: ServerHandler> Host<H> {
 
     /// Answers invocations of AWS Lambda until the environment is shut down.
     async fn run_in_lambda(self, lambda: Lambda, mut signals: Signals) -> Result<(), Error> {
+        if self.config.mode == Mode::Stateful {
+            return Err(no_sessions().into());
+        }
         let wrong = |_error| {
             Faults::one(
                 "--lambda-runtime-api (AWS_LAMBDA_RUNTIME_API)",
@@ -203,9 +206,8 @@ impl<H: ServerHandler> Host<H> {
     fn assemble(self) -> Assembly<H> {
         let Self { handler, config } = self;
         let key = config.state_key.clone().unwrap_or_else(Key::random);
-        let whole = |lambda: &Lambda| lambda.response == LambdaResponse::Buffered;
-        let in_lambda = config.lambda.as_ref().filter(|_| config.listen.is_none());
-        let subscriptions = !in_lambda.is_some_and(whole);
+        // in Lambda a subscription would hold an environment, and nobody can be told of changes while it is frozen
+        let subscriptions = config.lambda.is_none() || config.listen.is_some();
         let guard = Guard::new(handler, config.limits.clone(), &key, subscriptions);
         let drain = Drain::default();
         let door = Door::new(&config.hosts, &config.origins);

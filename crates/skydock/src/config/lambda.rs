@@ -70,7 +70,7 @@ pub(super) fn read(flags: &Flags) -> Result<Option<Lambda>, Faults> {
             "write a whole number from 1 to 10000",
         );
     }
-    let api = flags.lambda_runtime_api.clone();
+    let api = api(flags).map(str::to_owned);
     if !faults.is_empty() {
         return Err(faults);
     }
@@ -79,6 +79,20 @@ pub(super) fn read(flags: &Flags) -> Result<Option<Lambda>, Faults> {
         response,
         concurrency,
     }))
+}
+
+/// Where the runtime API is, if there is one: a variable that was emptied counts as unset.
+pub(super) fn api(flags: &Flags) -> Option<&str> {
+    flags.lambda_runtime_api.as_deref().filter(|api| !api.is_empty())
+}
+
+/// The fault of a program that is to keep sessions in Lambda.
+pub(crate) fn no_sessions() -> Faults {
+    Faults::one(
+        "--mode (SKYDOCK_MODE)",
+        "stateful",
+        "sessions in memory do not outlive a request in Lambda; write json or stateless",
+    )
 }
 
 #[cfg(test)]
@@ -111,6 +125,16 @@ mod tests {
         // as behind the Lambda Web Adapter
         flags.listen = Some("127.0.0.1:8000".to_owned());
         assert_eq!(Config::read(&flags).unwrap().mode, Mode::Stateful);
+    }
+
+    #[test]
+    fn a_variable_that_was_emptied_counts_as_unset() {
+        let flags = Flags {
+            lambda_runtime_api: Some(String::new()),
+            ..Flags::default()
+        };
+        let config = Config::read(&flags).unwrap();
+        assert_eq!((config.lambda, config.mode), (None, Mode::Stateful));
     }
 
     #[test]

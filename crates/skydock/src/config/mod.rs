@@ -6,6 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 
+pub(crate) use self::lambda::no_sessions;
 pub use self::lambda::{Lambda, LambdaResponse};
 use crate::{error::Faults, limits::Limits, telemetry};
 
@@ -205,7 +206,7 @@ impl Config {
             config.listen = listen;
         }
         config.lambda = faults.take(lambda::read(flags)).flatten();
-        let in_lambda = flags.listen.is_none() && flags.lambda_runtime_api.is_some();
+        let in_lambda = flags.listen.is_none() && lambda::api(flags).is_some();
         config.mode = faults.take(read_mode(flags, in_lambda)).unwrap_or_default();
         if let Some(sessions) = flags.sessions.as_deref().filter(|sessions| *sessions != "memory") {
             faults.add(
@@ -254,11 +255,7 @@ fn read_mode(flags: &Flags, in_lambda: bool) -> Result<Mode, Faults> {
     match flags.mode.as_deref() {
         // an environment answers one request at a time, and whoever comes next may meet another one
         None if in_lambda => Ok(Mode::Json),
-        Some("stateful") if in_lambda => Err(Faults::one(
-            "--mode (SKYDOCK_MODE)",
-            "stateful",
-            "sessions in memory do not outlive a request in Lambda; write json or stateless",
-        )),
+        Some("stateful") if in_lambda => Err(no_sessions()),
         None => Ok(Mode::default()),
         Some("stateful") => Ok(Mode::Stateful),
         Some("stateless") => Ok(Mode::Stateless),

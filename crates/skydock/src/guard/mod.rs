@@ -115,7 +115,8 @@ impl<H: ServerHandler> Guard<H> {
         &self.0.stop
     }
 
-    fn has_subscriptions(&self) -> bool {
+    /// Whether clients can be told of changes.
+    pub(crate) fn has_subscriptions(&self) -> bool {
         self.0.subscriptions
     }
 

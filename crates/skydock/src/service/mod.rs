@@ -53,6 +53,7 @@ struct Inner<H: ServerHandler> {
     door: Door,
     drain: Drain,
     stateful: bool,
+    subscriptions: bool,
     bounds: Bounds,
     requests: Arc<Semaphore>,
 }
@@ -74,6 +75,7 @@ impl<H: ServerHandler> Service<H> {
             .disable_allowed_hosts()
             .with_max_request_body_bytes(usize::MAX);
         let dispatch = Dispatch::new(guard.clone(), config.mode);
+        let subscriptions = guard.has_subscriptions();
         let mcp = StreamableHttpService::new(move || Ok(guard.clone()), Arc::clone(&sessions), rmcp);
         Self(Arc::new(Inner {
             mcp,
@@ -82,6 +84,7 @@ impl<H: ServerHandler> Service<H> {
             door,
             drain,
             stateful,
+            subscriptions,
             bounds: Bounds {
                 length: limits.body,
                 time: limits.body_timeout,
@@ -157,8 +160,7 @@ impl<H: ServerHandler> Inner<H> {
             message.headers_mut().remove(SESSION);
         }
         let passage = message.extensions().get::<Passage>();
-        if passage.is_some_and(|passage| passage.whole) && envelope.requests("subscriptions/listen") {
-            // an answer that is delivered when it has ended cannot tell of changes
+        if !self.subscriptions && envelope.requests("subscriptions/listen") {
             return Err(Rejection::NoSubscriptions);
         }
         let deadline = passage.and_then(|passage| passage.deadline);

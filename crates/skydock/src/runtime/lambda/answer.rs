@@ -30,8 +30,6 @@ pub(super) struct Waiting {
     pub(super) tools_until: Option<Instant>,
     /// Until when there is an answer, and that is later.
     pub(super) until: Option<Instant>,
-    /// Whether the answer is delivered in one piece.
-    pub(super) whole: bool,
     takes_events: bool,
 }
 
@@ -43,7 +41,7 @@ pub(super) struct Answer {
 }
 
 impl Waiting {
-    pub(super) fn new(invocation: &Invocation, arrived: &Arrived, whole: bool) -> Self {
+    pub(super) fn new(invocation: &Invocation, arrived: &Arrived) -> Self {
         let deadline = invocation.deadline();
         let tools_until = deadline.map(|deadline| contract::answer_by(Instant::now(), deadline));
         let until = deadline
@@ -55,7 +53,6 @@ impl Waiting {
             asked: arrived.request.body().clone(),
             tools_until,
             until,
-            whole,
             takes_events: !is_message && message::takes_events(arrived.request.headers()),
         }
     }
@@ -174,7 +171,6 @@ mod tests {
             asked: Bytes::from_static(br#"{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{}}"#),
             tools_until: None,
             until: Some(Instant::now() + until),
-            whole: true,
             takes_events: true,
         }
     }

@@ -12,7 +12,8 @@ use http_body_util::BodyExt;
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use serde_json::json;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, task::JoinSet};
+use tokio_util::sync::CancellationToken;
 
 use super::{contract, invocation::Invocation};
 
@@ -84,22 +85,38 @@ impl Report {
     }
 }
 
-/// One connection to the runtime API.
+/// What speaks to the runtime API. Its connection is kept only when a request went well; it is closed when one fails
+/// or is given up.
 pub(super) struct Client {
     api: Api,
-    sender: Option<http1::SendRequest<Body>>,
+    kept: Option<Connection>,
+}
+
+/// An open connection. What drives it ends with it.
+struct Connection {
+    sender: http1::SendRequest<Body>,
+    _driver: JoinSet<()>,
 }
 
 impl Client {
     pub(super) const fn new(api: Api) -> Self {
-        Self { api, sender: None }
+        Self { api, kept: None }
     }
 
-    /// Waits for the next invocation, however long that takes, and gives it with its event.
-    pub(super) async fn next(&mut self) -> Result<(Invocation, Bytes), Failure> {
+    /// Waits for the next invocation, however long that takes, and gives it with its event; nothing when `stop` is
+    /// cancelled first. Once its head has come it is ours, and `stop` does not end the wait for the rest.
+    pub(super) async fn next(
+        &mut self,
+        stop: &CancellationToken,
+    ) -> Result<Option<(Invocation, Bytes)>, Failure> {
         let path = "/invocation/next";
         let request = self.request(Method::GET, &format!("{}{path}", contract::RUNTIME));
-        let response = self.send(request.body(Body::empty())?).await?;
+        let request = request.body(Body::empty())?;
+        let (response, connection) = tokio::select! {
+            biased;
+            sent = self.send(request) => sent?,
+            () = stop.cancelled() => return Ok(None),
+        };
         let (parts, body) = response.into_parts();
         let event = body.collect().await?.to_bytes();
         if parts.status != StatusCode::OK {
@@ -109,7 +126,8 @@ impl Client {
             });
         }
         let invocation = Invocation::read(&parts.headers).ok_or(Failure::NoId(path))?;
-        Ok((invocation, event))
+        self.kept = Some(connection);
+        Ok(Some((invocation, event)))
     }
 
     /// Answers in one piece. Sent a second time when the connection broke under it: Lambda takes one of the two.
@@ -163,7 +181,8 @@ impl Client {
         let request = request
             .header(contract::header::EXTENSION_NAME, name)
             .header(header::CONTENT_TYPE, "application/json");
-        let response = self.send(request.body(Body::from(r#"{"events":[]}"#))?).await?;
+        let request = request.body(Body::from(r#"{"events":[]}"#))?;
+        let (response, connection) = self.send(request).await?;
         let (parts, body) = response.into_parts();
         body.collect().await?;
         if parts.status != StatusCode::OK {
@@ -173,6 +192,7 @@ impl Client {
             });
         }
         let id = parts.headers.get(contract::header::EXTENSION_ID).cloned();
+        self.kept = Some(connection);
         id.ok_or(Failure::NoId(path))
     }
 
@@ -219,33 +239,34 @@ impl Client {
 
     /// Sends a request whose answer says no more than whether it was taken.
     async fn deliver(&mut self, path: &'static str, request: Request<Body>) -> Result<(), Failure> {
-        let response = self.send(request).await?;
+        let (response, connection) = self.send(request).await?;
         let status = response.status();
         response.into_body().collect().await?;
         if status.is_success() {
+            self.kept = Some(connection);
             Ok(())
         } else {
             Err(Failure::Refused { path, status })
         }
     }
 
-    async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
-        let mut kept = self.sender.take();
-        if let Some(sender) = &mut kept
-            && sender.ready().await.is_err()
+    /// Sends a request, and gives the head of its response with the connection, to be kept when the rest has come.
+    async fn send(&mut self, request: Request<Body>) -> Result<(Response<Incoming>, Connection), Failure> {
+        let mut kept = self.kept.take();
+        if let Some(connection) = &mut kept
+            && connection.sender.ready().await.is_err()
         {
             kept = None;
         }
-        let mut sender = match kept {
-            Some(sender) => sender,
+        let mut connection = match kept {
+            Some(connection) => connection,
             None => self.connect().await?,
         };
-        let response = sender.send_request(request).await?;
-        self.sender = Some(sender);
-        Ok(response)
+        let response = connection.sender.send_request(request).await?;
+        Ok((response, connection))
     }
 
-    async fn connect(&self) -> Result<http1::SendRequest<Body>, Failure> {
+    async fn connect(&self) -> Result<Connection, Failure> {
         let host = self.api.authority.host().trim_matches(['[', ']']);
         let port = self.api.authority.port_u16().unwrap_or(80);
         // an address needs no resolver, which would cost a thread
@@ -256,13 +277,17 @@ impl Client {
         let stream = stream.map_err(Failure::Connect)?;
         stream.set_nodelay(true).map_err(Failure::Connect)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(async move {
+        let mut driver = JoinSet::new();
+        driver.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "the connection to the runtime API ended early");
             }
         });
         sender.ready().await?;
-        Ok(sender)
+        Ok(Connection {
+            sender,
+            _driver: driver,
+        })
     }
 }
 

@@ -257,6 +257,17 @@ async fn on_the_wire(body: Body) -> (String, u32) {
 }
 
 #[tokio::test]
+async fn a_stream_without_an_end_ends_in_time() {
+    let endless = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+    let until = tokio::time::Instant::now() + std::time::Duration::from_millis(50);
+    let streamed = Streamed::new(answer(endless), Some(until)).unwrap();
+    let collected = Body::new(streamed).collect().await.unwrap();
+    assert_eq!(collected.trailers(), None);
+    assert!(collected.to_bytes().ends_with(&contract::DELIMITER));
+    assert!(tokio::time::Instant::now() >= until);
+}
+
+#[tokio::test]
 async fn a_start_that_failed_is_told_without_its_reasons() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api = listener.local_addr().unwrap().to_string();

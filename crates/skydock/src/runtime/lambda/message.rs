@@ -31,6 +31,8 @@ struct Target {
     name: Option<Value>,
     #[serde(default)]
     uri: Option<Value>,
+    #[serde(default, rename = "taskId")]
+    task_id: Option<Value>,
     #[serde(default, rename = "_meta")]
     meta: Option<Value>,
 }
@@ -56,7 +58,8 @@ pub(super) fn headers(body: &[u8]) -> HeaderMap {
         .and_then(|meta| meta.get("io.modelcontextprotocol/protocolVersion")?.as_str());
     let Some(version) = version else { return headers };
     let name = match asked.method.as_deref() {
-        Some("resources/read") => params.uri,
+        Some("resources/read" | "resources/subscribe" | "resources/unsubscribe") => params.uri,
+        Some("tasks/get" | "tasks/update" | "tasks/cancel") => params.task_id,
         _ => params.name,
     };
     let pairs = [
@@ -237,6 +240,18 @@ mod tests {
         assert_eq!(new["mcp-protocol-version"], "2026-07-28");
         assert_eq!(new["mcp-method"], "resources/read");
         assert_eq!(new["mcp-name"], "shop://menu");
+        for (method, params) in [
+            ("resources/subscribe", r#""uri":"a""#),
+            ("resources/unsubscribe", r#""uri":"a""#),
+            ("tasks/get", r#""taskId":"a""#),
+            ("tasks/update", r#""taskId":"a""#),
+            ("tasks/cancel", r#""taskId":"a","name":"b""#),
+        ] {
+            let message = format!(
+                r#"{{"method":"{method}","params":{{{params},"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}}}}"#
+            );
+            assert_eq!(headers(message.as_bytes())["mcp-name"], "a", "{method}");
+        }
         assert_eq!(headers(b"[]"), content_headers());
     }
 

@@ -13,8 +13,8 @@ pub(super) fn find(path: &str) -> String {
         return trimmed.split_at(at).1.to_owned();
     }
     let plain = |segment: &str| {
-        let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-_~.$@".contains(&byte);
-        !segment.is_empty() && !matches!(segment, "." | "..") && segment.bytes().all(unreserved)
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_~.$@+!*'(),:&=".contains(&byte);
+        !segment.is_empty() && !matches!(segment, "." | "..") && segment.bytes().all(allowed)
     };
     let mut segments = trimmed.split('/');
     if segments.next() == Some("")
@@ -44,6 +44,7 @@ mod tests {
             "/team-a/v1/mcp/",
             "/$default/mcp",
             "/echo/mcp",
+            "/+!*'(),:&=/mcp",
         ] {
             assert_eq!(find(path), "/mcp", "{path}");
         }

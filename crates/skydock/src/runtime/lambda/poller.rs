@@ -1,8 +1,9 @@
 //! One line of work: fetch an invocation, answer it, fetch the next.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::atomic::Ordering, time::Duration};
 
 use axum::body::{Body, Bytes};
+use futures::FutureExt;
 use http::{HeaderValue, Request};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,23 @@ pub(super) struct Poller {
     client: Client,
 }
 
+/// What leaves for Lambda.
+enum Outgoing {
+    Whole(Vec<u8>),
+    Streamed(Body),
+    Failed(Report),
+}
+
+/// The error in place of an answer that there is not, because of a fault of this library.
+fn internal(cause: &str) -> Outgoing {
+    let reference = telemetry::reference();
+    tracing::error!(cause, reference, "cannot answer an invocation");
+    Outgoing::Failed(Report {
+        kind: "Skydock.Internal",
+        message: format!("internal error (reference {reference})"),
+    })
+}
+
 impl Poller {
     pub(super) fn new(common: Common) -> Self {
         let client = Client::new(common.settings.api.clone());
@@ -38,13 +56,12 @@ impl Poller {
     pub(super) async fn run(mut self, stop: CancellationToken) -> Result<(), Failure> {
         let mut failures = 0;
         loop {
-            let fetched = tokio::select! {
-                biased;
-                () = stop.cancelled() => return Ok(()),
-                fetched = self.client.next() => fetched,
-            };
-            match fetched {
-                Ok((invocation, event)) => {
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            match self.client.next(&stop).await {
+                Ok(None) => return Ok(()),
+                Ok(Some((invocation, event))) => {
                     failures = 0;
                     let span = tracing::info_span!(
                         "invocation",
@@ -68,66 +85,78 @@ impl Poller {
         }
     }
 
-    /// Answers one invocation.
+    /// Answers one invocation, within its time.
     async fn attend(&mut self, invocation: &Invocation, event: Bytes) {
-        let answered = match events::read(invocation, &event) {
-            Ok(Some(arrived)) => self.serve(invocation, arrived).await,
-            Ok(None) => {
-                tracing::debug!("kept warm");
-                self.client.respond(invocation, b"null".to_vec()).await
+        let deadline = invocation.deadline();
+        let work = AssertUnwindSafe(self.answer(invocation, &event)).catch_unwind();
+        let answer = work.await.unwrap_or_else(|_panic| internal("answering panicked"));
+        let delivered = in_time(deadline, self.deliver(invocation, answer)).await;
+        match delivered {
+            Some(Ok(())) => {}
+            Some(Err(failure)) => {
+                let error: &dyn std::error::Error = &failure;
+                tracing::error!(error, "Lambda did not take an answer");
             }
-            Err(unknown) => {
-                tracing::warn!(error = %unknown, "refused an event");
-                let report = Report {
-                    kind: "Skydock.UnknownEvent",
-                    message: unknown.to_string(),
-                };
-                self.client.fail(invocation, &report).await
-            }
-        };
-        if let Err(failure) = answered {
-            let error: &dyn std::error::Error = &failure;
-            tracing::error!(error, "Lambda did not take an answer");
+            None => tracing::error!("Lambda did not take an answer before the function's time was over"),
         }
         self.let_wind_up(invocation).await;
     }
 
-    /// Has the service answer a request, and delivers the answer.
-    async fn serve(&mut self, invocation: &Invocation, arrived: Arrived) -> Result<(), Failure> {
+    /// What an event is answered with.
+    async fn answer(&self, invocation: &Invocation, event: &Bytes) -> Outgoing {
+        match events::read(invocation, event) {
+            Ok(Some(arrived)) => self.serve(invocation, arrived).await,
+            Ok(None) => {
+                tracing::debug!("kept warm");
+                Outgoing::Whole(b"null".to_vec())
+            }
+            Err(unknown) => {
+                tracing::warn!(error = %unknown, "refused an event");
+                Outgoing::Failed(Report {
+                    kind: "Skydock.UnknownEvent",
+                    message: unknown.to_string(),
+                })
+            }
+        }
+    }
+
+    /// Has the service answer a request.
+    async fn serve(&self, invocation: &Invocation, arrived: Arrived) -> Outgoing {
         let source = arrived.source;
         self.explain_mismatch(source);
         let streamed = self.common.settings.streams && source.streams();
-        let waiting = Waiting::new(invocation, &arrived, !streamed);
+        let waiting = Waiting::new(invocation, &arrived);
         let response = waiting
             .respond(self.common.router.clone(), prepare(invocation, arrived, &waiting))
             .await;
-        let answer = if streamed {
-            match Streamed::new(response, waiting.until) {
-                Ok(body) => return self.client.stream(invocation, Body::new(body)).await,
-                Err(error) => Err(error),
-            }
+        let written = if streamed {
+            Streamed::new(response, waiting.until).map(|body| Outgoing::Streamed(Body::new(body)))
         } else if source == Source::AgentCore {
-            match message::value_of(&waiting.gather(response).await.body) {
-                Ok(value) => Ok(value),
-                Err(message) => {
-                    let kind = "Skydock.ToolError";
-                    return self.client.fail(invocation, &Report { kind, message }).await;
-                }
-            }
+            let value = message::value_of(&waiting.gather(response).await.body);
+            Ok(value.map_or_else(
+                |message| {
+                    Outgoing::Failed(Report {
+                        kind: "Skydock.ToolError",
+                        message,
+                    })
+                },
+                Outgoing::Whole,
+            ))
         } else {
-            waiting.gather(response).await.write(&waiting)
+            waiting
+                .gather(response)
+                .await
+                .write(&waiting)
+                .map(Outgoing::Whole)
         };
+        written.unwrap_or_else(|error| internal(&error.to_string()))
+    }
+
+    async fn deliver(&mut self, invocation: &Invocation, answer: Outgoing) -> Result<(), Failure> {
         match answer {
-            Ok(answer) => self.client.respond(invocation, answer).await,
-            Err(error) => {
-                let reference = telemetry::reference();
-                tracing::error!(%error, reference, "cannot write a response");
-                let report = Report {
-                    kind: "Skydock.Internal",
-                    message: format!("internal error (reference {reference})"),
-                };
-                self.client.fail(invocation, &report).await
-            }
+            Outgoing::Whole(answer) => self.client.respond(invocation, answer).await,
+            Outgoing::Streamed(body) => self.client.stream(invocation, body).await,
+            Outgoing::Failed(report) => self.client.fail(invocation, &report).await,
         }
     }
 
@@ -176,8 +205,130 @@ fn prepare(invocation: &Invocation, arrived: Arrived, waiting: &Waiting) -> Requ
     extensions.insert(Passage {
         deadline: waiting.tools_until,
         domain,
-        whole: waiting.whole,
     });
     extensions.insert(invocation.clone());
     request
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::Router;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+        task::JoinHandle,
+    };
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::runtime::lambda::Settings;
+
+    const TAKEN: &[u8] = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
+
+    /// A poller at work, and the runtime API that it asks.
+    async fn start(stop: CancellationToken) -> (TcpListener, JoinHandle<Result<(), Failure>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let api = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let settings = Settings {
+            api,
+            streams: true,
+            concurrency: 1,
+            running: TaskTracker::new(),
+        };
+        let common = Common {
+            router: Router::new(),
+            settings,
+            told_of_mismatch: Arc::default(),
+        };
+        (listener, tokio::spawn(Poller::new(common).run(stop)))
+    }
+
+    /// Reads until `end` has come.
+    async fn read_to(stream: &mut TcpStream, end: &str) -> String {
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(end.as_bytes()) {
+            let read = tokio::time::timeout(Duration::from_secs(10), stream.read_buf(&mut bytes));
+            assert!(read.await.unwrap().unwrap() > 0, "it broke off");
+        }
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// The head of an invocation whose event has so many bytes, and so much time.
+    fn head(length: usize, time: Duration) -> Vec<u8> {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let deadline = (now.unwrap() + time).as_millis();
+        format!(
+            "HTTP/1.1 200 OK\r\n{}: 1\r\n{}: {deadline}\r\ncontent-length: {length}\r\n\r\n",
+            contract::header::REQUEST_ID,
+            contract::header::DEADLINE_MS,
+        )
+        .into_bytes()
+    }
+
+    #[tokio::test]
+    async fn an_invocation_whose_head_has_come_is_answered_though_the_environment_ends() {
+        let stop = CancellationToken::new();
+        let (listener, running) = start(stop.clone()).await;
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_to(&mut stream, "\r\n\r\n").await;
+        stream.write_all(&head(2, Duration::from_secs(10))).await.unwrap();
+        // until the head has been read at the other side, there is nothing to see from here
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stop.cancel();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stream.write_all(b"{}").await.unwrap();
+        let answer = read_to(&mut stream, "\r\n\r\nnull").await;
+        assert!(answer.contains("/invocation/1/response"), "{answer}");
+        stream.write_all(TAKEN).await.unwrap();
+        running.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_lambda_does_not_take_is_given_up_in_time() {
+        let (listener, _running) = start(CancellationToken::new()).await;
+        let (mut stuck, _) = listener.accept().await.unwrap();
+        read_to(&mut stuck, "\r\n\r\n").await;
+        stuck
+            .write_all(&[&head(2, Duration::from_millis(300))[..], b"{}"].concat())
+            .await
+            .unwrap();
+        read_to(&mut stuck, "\r\n\r\nnull").await;
+        // no word from Lambda: the next invocation is fetched over another connection, and this one is closed
+        let (mut fresh, _) = tokio::time::timeout(Duration::from_secs(10), listener.accept())
+            .await
+            .expect("the poller hangs")
+            .unwrap();
+        let next = read_to(&mut fresh, "\r\n\r\n").await;
+        assert!(
+            next.starts_with("GET /2018-06-01/runtime/invocation/next "),
+            "{next}"
+        );
+        assert_eq!(stuck.read(&mut [0; 1]).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_connection_on_which_a_stream_was_refused_is_not_used_again() {
+        let (listener, _running) = start(CancellationToken::new()).await;
+        let (mut refusing, _) = listener.accept().await.unwrap();
+        read_to(&mut refusing, "\r\n\r\n").await;
+        let event = r#"{"rawPath":"/mcp","headers":{},"requestContext":{"domainName":"u.lambda-url.eu-west-1.on.aws","http":{"method":"GET"}}}"#;
+        let head = head(event.len(), Duration::from_secs(10));
+        refusing
+            .write_all(&[&head[..], event.as_bytes()].concat())
+            .await
+            .unwrap();
+        let answer = read_to(&mut refusing, "0\r\n\r\n").await;
+        assert!(answer.contains("response-mode: streaming"), "{answer}");
+        refusing
+            .write_all(b"HTTP/1.1 413 Payload Too Large\r\ncontent-length: 0\r\n\r\n")
+            .await
+            .unwrap();
+        let (mut fresh, _) = tokio::time::timeout(Duration::from_secs(10), listener.accept())
+            .await
+            .expect("the connection is used again")
+            .unwrap();
+        read_to(&mut fresh, "\r\n\r\n").await;
+    }
 }

@@ -64,6 +64,37 @@ async fn the_deadline_of_the_invocation_bounds_the_tool_and_its_winding_up() {
 }
 
 #[tokio::test]
+async fn more_headers_than_can_be_held_are_an_error_and_the_environment_lives_on() {
+    let (api, _) = function(LambdaResponse::Buffered).await;
+    // as many as a map holds leave no room for those that we add
+    for (count, kind, words) in [
+        (40_000, "Skydock.UnknownEvent", "more headers"),
+        (24_576, "Skydock.Internal", "internal error (reference "),
+    ] {
+        let mut event = event("http-api", MODERN, &message(MODERN, "tools/list", json!({})));
+        event["headers"] = (0..count)
+            .map(|number| (format!("x-{number}"), json!("a")))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
+        let answer = api.invoke(&event).await;
+        assert!(is_error(&answer, kind, words), "{}", answer.json());
+        let text = result(&api, "echo", json!({"text": "a"})).await;
+        assert_eq!(text["content"][0]["text"], "a (2026-07-28)");
+    }
+}
+
+#[tokio::test]
+async fn sessions_that_a_program_asks_for_are_refused() {
+    let api = RuntimeApi::start().await;
+    let mut config = lambda(&api, LambdaResponse::Buffered);
+    config.mode = skydock::Mode::Stateful;
+    let (running, _) = start(config);
+    let error = running.await.unwrap().unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    assert!(error.report().contains("json or stateless"), "{}", error.report());
+}
+
+#[tokio::test]
 async fn what_a_door_cannot_carry_is_a_result_that_says_so() {
     let (api, _) = function(LambdaResponse::Streamed).await;
     for door in ["alb", "alb-multi"] {
@@ -122,6 +153,11 @@ async fn events_that_are_nobodys_are_named_and_the_function_lives() {
             json!({"requestContext": {"elb": {}}, "httpMethod": "P O", "path": "/mcp"}),
             "method",
         ),
+        (
+            json!({"httpMethod": "POST", "path": "http://127.0.0.1/mcp"}),
+            "whose path is none",
+        ),
+        (json!({"httpMethod": "POST", "path": "mcp"}), "whose path is none"),
     ] {
         let answer = api.invoke(&event).await;
         assert!(
@@ -351,15 +387,17 @@ async fn a_shutdown_ends_the_process_in_order() {
 }
 
 #[tokio::test]
-async fn nobody_can_subscribe_where_nothing_can_be_told_later() {
-    let (api, _) = function(LambdaResponse::Buffered).await;
-    let filter = json!({"notifications": {"toolsListChanged": true}});
-    let listen = message(MODERN, "subscriptions/listen", filter);
-    let answer = api.invoke(&event("function-url", MODERN, &listen)).await;
-    let (status, body) = read("function-url", &answer);
-    assert_eq!(
-        (status, &last(&body)["error"]["code"]),
-        (404, &json!(-32601)),
-        "{body}"
-    );
+async fn nobody_can_subscribe_and_hold_an_environment() {
+    for response in [LambdaResponse::Buffered, LambdaResponse::Streamed] {
+        let (api, _) = function(response).await;
+        let filter = json!({"notifications": {"toolsListChanged": true}});
+        let listen = message(MODERN, "subscriptions/listen", filter);
+        let answer = api.invoke(&event("function-url", MODERN, &listen)).await;
+        let (status, body) = read("function-url", &answer);
+        assert_eq!(
+            (status, &last(&body)["error"]["code"]),
+            (404, &json!(-32601)),
+            "{response:?} {body}"
+        );
+    }
 }

@@ -12,7 +12,7 @@ pub(super) fn read(event: &[u8], source: Source, domain: Option<String>) -> Resu
     let shape: Proxied = parse_event(source, event)?;
     Ok(Arrived {
         source,
-        request: shape.tell(source, true).into_request(domain.as_deref())?,
+        request: shape.tell(source, true)?.into_request(domain.as_deref())?,
         domain,
     })
 }

@@ -51,7 +51,7 @@ pub(super) fn read(event: &[u8], domain: Option<String>) -> Result<Arrived, Unkn
         Source::HttpApi
     };
     let shape: Shape = parse_event(source, event)?;
-    let mut headers = read_headers(&shape.headers.unwrap_or_default());
+    let mut headers = read_headers(source, &shape.headers.unwrap_or_default())?;
     let cookies = shape.cookies.unwrap_or_default().join("; ");
     if !cookies.is_empty()
         && let Ok(cookies) = HeaderValue::try_from(cookies)

@@ -48,7 +48,7 @@ pub(super) fn read_v2(event: &[u8]) -> Result<Arrived, Unknown> {
         method: shape.method,
         path: shape.path,
         query: write_query(&shape.query_string_parameters.unwrap_or_default(), false),
-        headers: read_headers(&shape.headers.unwrap_or_default()),
+        headers: read_headers(Source::Lattice, &shape.headers.unwrap_or_default())?,
         body: shape.body,
         is_base64: shape.is_base64_encoded.unwrap_or_default(),
     })
@@ -66,7 +66,7 @@ pub(super) fn read_v1(event: &[u8]) -> Result<Arrived, Unknown> {
         method: shape.method,
         path: path.to_owned(),
         query: query.to_owned(),
-        headers: read_headers(&shape.headers.unwrap_or_default()),
+        headers: read_headers(Source::Lattice, &shape.headers.unwrap_or_default())?,
         body: shape.body,
         is_base64: shape.is_base64_encoded.unwrap_or_default(),
     })

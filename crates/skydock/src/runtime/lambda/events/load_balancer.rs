@@ -18,7 +18,7 @@ pub(super) fn read(event: &[u8]) -> Result<Arrived, Unknown> {
         multi: shape.has_many_headers(),
     };
     // a balancer leaves the encoding of a query on
-    let request = shape.tell(source, false).into_request(None)?;
+    let request = shape.tell(source, false)?.into_request(None)?;
     Ok(Arrived {
         source,
         domain: own_name(request.headers(), contract::is_load_balancer),

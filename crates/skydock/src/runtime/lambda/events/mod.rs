@@ -169,7 +169,14 @@ fn parse<T: DeserializeOwned>(keys: &Keys<'_>, key: &str) -> Option<T> {
 /// The event of a door, in its own shape.
 fn parse_event<'a, T: Deserialize<'a>>(source: Source, event: &'a [u8]) -> Result<T, Unknown> {
     serde_json::from_slice(event).map_err(|error| {
-        tracing::debug!(%error, source = source.as_str(), "cannot read an event");
+        // not the error itself, which repeats values of the event
+        tracing::debug!(
+            category = ?error.classify(),
+            line = error.line(),
+            column = error.column(),
+            source = source.as_str(),
+            "cannot read an event"
+        );
         Unknown(format!(
             "an event that looks like one of {} and is none",
             source.as_str()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::body::Bytes;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header, header::MaxSizeReached, uri::PathAndQuery};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Deserialize;
 
@@ -60,7 +60,11 @@ impl Told {
                 self.source.as_str()
             ))
         };
-        let mut target = utf8_percent_encode(&path::find(&self.path), NOT_IN_A_PATH).to_string();
+        let path = path::find(&self.path);
+        if !path.starts_with('/') {
+            return Err(wrong("path"));
+        }
+        let mut target = utf8_percent_encode(&path, NOT_IN_A_PATH).to_string();
         if !self.query.is_empty() {
             target.push('?');
             target.extend(utf8_percent_encode(&self.query, NOT_IN_A_QUERY));
@@ -76,7 +80,9 @@ impl Told {
         };
         let mut request = Request::new(body);
         *request.method_mut() = self.method.parse().map_err(|_error| wrong("method"))?;
-        *request.uri_mut() = target.parse().map_err(|_error| wrong("path"))?;
+        // never from a whole URI: what a sender writes as a path is no scheme and no host
+        let target: PathAndQuery = target.parse().map_err(|_error| wrong("path"))?;
+        *request.uri_mut() = target.into();
         *request.headers_mut() = self.headers;
         if let Some(domain) = domain
             && !request.headers().contains_key(header::HOST)
@@ -114,7 +120,10 @@ impl Proxied {
     }
 
     /// The request; `decoded` when the door has taken the encoding of the query off.
-    pub(super) fn tell(self, source: Source, decoded: bool) -> Told {
+    ///
+    /// # Errors
+    /// When it has more headers than can be held.
+    pub(super) fn tell(self, source: Source, decoded: bool) -> Result<Told, Unknown> {
         // where there are both, the single values are the last of the many
         let pairs = |many: Option<Pairs>, single: Option<Pairs>| {
             many.filter(|pairs| !pairs.is_empty())
@@ -125,15 +134,15 @@ impl Proxied {
             self.multi_value_query_string_parameters,
             self.query_string_parameters,
         );
-        Told {
+        Ok(Told {
             source,
             method: self.http_method,
             path: self.path,
             query: write_query(&query, decoded),
-            headers: read_headers(&pairs(self.multi_value_headers, self.headers)),
+            headers: read_headers(source, &pairs(self.multi_value_headers, self.headers))?,
             body: self.body,
             is_base64: self.is_base64_encoded.unwrap_or_default(),
-        }
+        })
     }
 }
 
@@ -157,8 +166,17 @@ const NOT_IN_A_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'
 const NOT_IN_A_VALUE: &AsciiSet = &NOT_IN_A_QUERY.add(b'%').add(b'&').add(b'+').add(b'=');
 
 /// The headers of a door; what is no header is left out.
-pub(super) fn read_headers(pairs: &Pairs) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(pairs.len());
+///
+/// # Errors
+/// When there are more than a map of headers holds.
+pub(super) fn read_headers(source: Source, pairs: &Pairs) -> Result<HeaderMap, Unknown> {
+    let too_many = |_full: MaxSizeReached| {
+        Unknown(format!(
+            "an event of {} with more headers than can be read",
+            source.as_str()
+        ))
+    };
+    let mut headers = HeaderMap::try_with_capacity(pairs.len()).map_err(too_many)?;
     for (name, values) in pairs {
         let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
             tracing::debug!("left out a header that is none");
@@ -166,11 +184,11 @@ pub(super) fn read_headers(pairs: &Pairs) -> HeaderMap {
         };
         for value in values.as_slice() {
             if let Ok(value) = HeaderValue::from_str(value) {
-                headers.append(&header, value);
+                headers.try_append(&header, value).map_err(too_many)?;
             }
         }
     }
-    headers
+    Ok(headers)
 }
 
 /// A query, put together again: `decoded` when the door has taken the encoding off.
