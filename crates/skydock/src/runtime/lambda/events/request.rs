@@ -214,3 +214,31 @@ pub(super) fn own_name(headers: &HeaderMap, is_own: fn(&str) -> bool) -> Option<
     let host = headers.get(header::HOST)?.to_str().ok()?;
     is_own(host).then(|| host.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_never_read_as_a_whole_uri() {
+        let read = |path: &str| {
+            let told = Told {
+                source: Source::RestApi,
+                method: "POST".to_owned(),
+                path: path.to_owned(),
+                query: String::new(),
+                headers: HeaderMap::new(),
+                body: None,
+                is_base64: false,
+            };
+            told.into_request(None)
+                .map(|request| request.uri().path().to_owned())
+        };
+        for path in ["http://127.0.0.1/mcp", "mcp", "*", "?a"] {
+            let error = read(path).unwrap_err();
+            assert!(error.to_string().ends_with("whose path is none"), "{error}");
+        }
+        assert_eq!(read("//127.0.0.1/mcp").unwrap(), "//127.0.0.1/mcp");
+        assert_eq!(read("").unwrap(), "/");
+    }
+}
