@@ -111,8 +111,10 @@ pub(crate) struct Around<'a> {
 impl<'a> Around<'a> {
     /// The process's own surroundings, hosted as `host` says.
     pub(crate) fn process(host: &skydock::Flags, variable: &'a dyn Fn(&str) -> Option<OsString>) -> Self {
+        // empty is unset, as the host has it
+        let lambda = variable("AWS_LAMBDA_RUNTIME_API").is_some_and(|address| !address.is_empty());
         Self {
-            stdio: host.listen.is_none() && variable("AWS_LAMBDA_RUNTIME_API").is_none(),
+            stdio: host.listen.is_none() && !lambda,
             variable,
         }
     }
