@@ -30,6 +30,7 @@ mod reporting;
 mod resources;
 mod runtimes;
 mod sharing;
+mod tasks;
 mod tools;
 mod updating;
 mod withstanding;
