@@ -96,31 +96,34 @@ async fn the_python_sdk_uses_lambda_ops_over_stdio() {
     }
 }
 
-/// Its command line can ask nobody, so the plan and its token go over the user's screen.
 #[tokio::test]
 async fn mcp_inspector_moves_a_function_with_the_token_of_its_plan() {
     for mode in MODES {
         let server = serve(mode).await;
-        let url = server.mcp();
-        let target = [url.as_str(), "--transport", "http"];
-        // what follows `--tool-arg` is taken for an argument up to the next flag
-        let call = ["--method", "tools/call", "--tool-arg"];
-        let tool = ["--tool-name", "update-function-runtime"];
         let wanted = [
             "functionName=orders-api",
             "runtime=nodejs24.x",
             "testEvent=\"{}\"",
         ];
-        let planned = inspector(&target, &[&call[..], &wanted, &["dryRun=true"], &tool].concat()).await;
-        let planned = &planned["structuredContent"];
-        assert_eq!(planned["outcome"], "planned", "{mode}: {planned}");
-        let token = format!("planToken={}", planned["planToken"].as_str().unwrap());
-        let moved = inspector(&target, &[&call[..], &wanted, &[&token], &tool].concat()).await;
+        let moved = moved_by_inspector(&server.mcp(), &wanted).await;
         assert_eq!(
             moved["structuredContent"]["outcome"], "updated",
             "{mode}: {moved}"
         );
     }
+}
+
+/// Its command line can ask nobody, so the plan and its token go over the user's screen.
+pub(crate) async fn moved_by_inspector(url: &str, wanted: &[&str]) -> Value {
+    let target = [url, "--transport", "http"];
+    // what follows `--tool-arg` is taken for an argument up to the next flag
+    let call = ["--method", "tools/call", "--tool-arg"];
+    let tool = ["--tool-name", "update-function-runtime"];
+    let planned = inspector(&target, &[&call[..], wanted, &["dryRun=true"], &tool].concat()).await;
+    let planned = &planned["structuredContent"];
+    assert_eq!(planned["outcome"], "planned", "{planned}");
+    let token = format!("planToken={}", planned["planToken"].as_str().unwrap());
+    inspector(&target, &[&call[..], wanted, &[&token], &tool].concat()).await
 }
 
 #[tokio::test]
@@ -193,7 +196,7 @@ async fn inspector(target: &[&str], method: &[&str]) -> Value {
     run(command).await
 }
 
-async fn python(arguments: &[&str]) -> Value {
+pub(crate) async fn python(arguments: &[&str]) -> Value {
     let mut command = program::command(&tools::python("python").unwrap());
     command
         .arg(tools::workspace().join("checks/tools/client.py"))

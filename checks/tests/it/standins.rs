@@ -7,9 +7,14 @@ use std::{
     time::SystemTime,
 };
 
-use checks::{program::Program, tools};
-use serde_json::Value;
+use checks::{
+    program::{self, Program},
+    tools,
+};
+use serde_json::{Value, json};
 use tokio::process::Command;
+
+use crate::clients;
 
 const CONTRACT: &str = "contract::contract_against_a_stand_in";
 
@@ -21,10 +26,10 @@ async fn lambda_ops_keeps_its_contract_against_ministack() {
 
 /// ministack with a home of its own.
 async fn start_ministack(home: &str) -> Program {
-    let program = tools::python("ministack").unwrap();
+    let ministack = tools::python("ministack").unwrap();
     let home = tools::workspace().join("target/tools").join(home);
     let start = |addr: SocketAddr| {
-        let mut command = standin(&program, &home);
+        let mut command = standin(&ministack, &home);
         command
             .env("BIND_HOST", addr.ip().to_string())
             .env("GATEWAY_PORT", addr.port().to_string())
@@ -53,6 +58,9 @@ async fn lambda_ops_keeps_its_contract_through_throttling_and_resets() {
     };
     let faulty = Program::start(start, "/_microburst/health").await.unwrap();
     let ran = contract_at(&faulty.url(""), "ministack").await;
+    if ran.status.success() {
+        others_move_a_function(&faulty.url("")).await;
+    }
     let stats = reqwest::get(faulty.url("/_microburst/stats")).await.unwrap();
     let stats: Value = serde_json::from_str(&stats.text().await.unwrap()).unwrap();
     faulty.stop().await.unwrap();
@@ -72,6 +80,51 @@ async fn lambda_ops_keeps_its_contract_through_throttling_and_resets() {
         fired.len() == 3 && fired.iter().all(|fired| *fired > 0),
         "{stats}"
     );
+}
+
+/// MCP Inspector and the Python SDK move a function that the contract has left there, which really runs.
+async fn others_move_a_function(aws: &str) {
+    let home = tools::workspace().join("target/tools/lambda-ops");
+    std::fs::create_dir_all(&home).unwrap();
+    let start = |addr: SocketAddr| {
+        let mut command = program::command(&tools::built("lambda-ops").unwrap());
+        command
+            .args(["--listen", &addr.to_string(), "--runtimes-page", "off"])
+            .args([
+                "--allow",
+                "invoke",
+                "--allow",
+                "write",
+                "--allow-function",
+                "contract-*",
+            ])
+            .arg("--journal")
+            .arg(home.join("journal"))
+            .envs([("AWS_ENDPOINT_URL", aws), ("AWS_REGION", "eu-central-1")])
+            .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")]);
+        command
+    };
+    let server = Program::start(start, "/readyz").await.unwrap();
+    let wanted = [
+        "functionName=contract-echo",
+        "runtime=python3.12",
+        "testEvent=\"{}\"",
+    ];
+    let moved = clients::moved_by_inspector(&server.mcp(), &wanted).await;
+    assert_eq!(moved["structuredContent"]["outcome"], "updated", "{moved}");
+    let arguments = json!({"functionName": "contract-echo", "runtime": "python3.13", "testEvent": "{}"});
+    let url = server.mcp();
+    let said = clients::python(&[
+        "legacy",
+        "http",
+        &url,
+        "update-function-runtime",
+        &arguments.to_string(),
+    ])
+    .await;
+    assert_eq!(said["structured"]["outcome"], "updated", "{said}");
+    assert_eq!(said["asked"].as_array().map(Vec::len), Some(1), "{said}");
+    server.stop().await.unwrap();
 }
 
 #[tokio::test]
