@@ -27,6 +27,11 @@ pub(super) fn day(text: &str) -> Result<Date, Fault> {
         .map_err(|_not_a_day| Fault::Day(text.chars().take(80).collect()))
 }
 
+/// The day to give as `deprecatedBefore` for what is deprecated by the end of `day`.
+pub(super) fn after(day: Date) -> Date {
+    day.tomorrow().unwrap_or(day)
+}
+
 /// A language, as AWS's runtimes name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -96,7 +101,7 @@ impl Tag {
 }
 
 /// What a listed function must be. Markers are bound to it.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Filter {
     pub(super) runtime: Option<String>,
     pub(super) family: Option<Family>,
@@ -109,12 +114,7 @@ pub(super) struct Filter {
 impl Filter {
     /// True if it lets everything through.
     pub(super) fn is_open(&self) -> bool {
-        self.runtime.is_none()
-            && self.family.is_none()
-            && self.prefix.is_none()
-            && self.tag.is_none()
-            && self.deprecated_before.is_none()
-            && self.owned.is_none()
+        *self == Self::default()
     }
 
     /// True if it can be answered only by who knows the tags.

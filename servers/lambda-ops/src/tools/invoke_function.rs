@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     failure::{Failure, event},
     measured::Measured,
+    structured,
 };
 use crate::{
     LambdaOps,
@@ -94,12 +95,7 @@ pub(super) async fn run(
     })?;
     let output = Output::of(run, elapsed_ms, identity.clone());
     let failed = output.function_error.is_some();
-    let value = serde_json::to_value(output)?;
-    Ok(if failed {
-        CallToolResult::structured_error(value)
-    } else {
-        CallToolResult::structured(value)
-    })
+    structured::result(output, failed)
 }
 
 /// The API's pattern of `Qualifier`; a qualifier in the name and another beside it would contradict each other.

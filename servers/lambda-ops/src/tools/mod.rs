@@ -14,6 +14,7 @@ mod plan_runtime_upgrades;
 mod progress;
 mod recover_updates;
 mod report_deprecated_functions;
+mod structured;
 mod update_function_runtime;
 
 use rmcp::{

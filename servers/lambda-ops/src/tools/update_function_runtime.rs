@@ -8,7 +8,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use super::{
     consent::{self, Consented, Proposal},
     failure::{Failure, event},
-    progress,
+    progress, structured,
 };
 use crate::{
     LambdaOps,
@@ -138,7 +138,7 @@ pub(super) async fn run(
                 next,
                 ..planned(server, ready.plan)?
             };
-            Ok(CallToolResult::structured_error(serde_json::to_value(output)?))
+            structured::result(output, true)
         }
     }
 }
@@ -226,10 +226,5 @@ async fn change(
 /// An error if what was asked for was tried and did not come about.
 fn result(output: Output) -> Result<CallToolResult, Failure> {
     let is_error = output.report.has_failed();
-    let value = serde_json::to_value(output)?;
-    Ok(if is_error {
-        CallToolResult::structured_error(value)
-    } else {
-        CallToolResult::structured(value)
-    })
+    structured::result(output, is_error)
 }

@@ -12,7 +12,7 @@ use tokio::{sync::mpsc::unbounded_channel, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{failure::Failure, progress},
+    super::{failure::Failure, progress, structured},
     Outcome, Output, Row,
     rows::{self, Drawn},
 };
@@ -123,12 +123,7 @@ async fn carry_out(
         next: None,
         identity,
     };
-    let value = serde_json::to_value(output)?;
-    Ok(if all_good {
-        CallToolResult::structured(value)
-    } else {
-        CallToolResult::structured_error(value)
-    })
+    structured::result(output, !all_good)
 }
 
 impl Row {

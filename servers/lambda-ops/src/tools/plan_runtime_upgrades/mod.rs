@@ -6,11 +6,7 @@ mod select;
 
 use std::collections::BTreeMap;
 
-use rmcp::{
-    RoleServer,
-    model::{CallToolResponse, CallToolResult},
-    service::RequestContext,
-};
+use rmcp::{RoleServer, model::CallToolResponse, service::RequestContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +16,7 @@ use super::{
     consent::{self, Consented, Proposal},
     failure::Failure,
     filter::Family,
+    structured,
 };
 use crate::{
     LambdaOps,
@@ -201,11 +198,5 @@ fn planned(server: &LambdaOps, drawn: &Drawn, is_error: bool) -> Result<CallTool
 }
 
 fn complete(output: Output, is_error: bool) -> Result<CallToolResponse, Failure> {
-    let value = serde_json::to_value(output)?;
-    Ok(if is_error {
-        CallToolResult::structured_error(value)
-    } else {
-        CallToolResult::structured(value)
-    }
-    .into())
+    Ok(structured::result(output, is_error)?.into())
 }

@@ -105,8 +105,7 @@ impl Selection {
         }
         let mut filter = filter.clone();
         if deprecated {
-            let today = server.clock.today();
-            filter.deprecated_before = Some(today.tomorrow().unwrap_or(today));
+            filter.deprecated_before = Some(filter::after(server.clock.today()));
         }
         let here = [server.account.region().to_owned()];
         let mut names = Vec::new();

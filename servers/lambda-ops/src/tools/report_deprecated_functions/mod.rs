@@ -157,7 +157,7 @@ pub(super) async fn run(
     let today = server.clock.today();
     let before = match input.deprecated_before.as_deref() {
         Some(day) => filter::day(day)?,
-        None => today.tomorrow().unwrap_or(today),
+        None => filter::after(today),
     };
     let filter = Filter {
         family: input.runtime_family,
