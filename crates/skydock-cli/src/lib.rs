@@ -4,6 +4,8 @@ pub mod call;
 pub mod client;
 pub mod config;
 pub mod demo;
+pub mod emulate;
+mod listen;
 mod progress;
 pub mod schema;
 mod screen;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use skydock_cli::{call, config, demo, report};
+use skydock_cli::{call, config, demo, emulate, report};
 
 /// Dock MCP servers anywhere, and talk to them.
 #[derive(Debug, Parser)]
@@ -23,6 +23,7 @@ enum Verb {
     Demo(demo::Args),
     Call(Box<call::Args>),
     Config(config::Args),
+    Emulate(Box<emulate::Args>),
 }
 
 // one thread: rmcp handles each notification in a task of its own, and progress is to be told in its order
@@ -32,6 +33,7 @@ async fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(args).await,
         Verb::Call(args) => call::run(*args).await,
         Verb::Config(args) => config::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Emulate(args) => emulate::run(*args).await,
     };
     outcome.unwrap_or_else(|error| report(&error))
 }

@@ -11,7 +11,7 @@ use tower_http::cors::CorsLayer;
 
 use crate::{
     config::{Config, Key, Lambda, LambdaResponse, Mode, no_sessions},
-    error::{Error, Faults},
+    error::Error,
     guard::Guard,
     limits::Limits,
     runtime::{self, Drain, Signals},
@@ -111,14 +111,7 @@ impl<H: ServerHandler> Host<H> {
         if self.config.mode == Mode::Stateful {
             return Err(no_sessions().into());
         }
-        let wrong = |_error| {
-            Faults::one(
-                "--lambda-runtime-api (AWS_LAMBDA_RUNTIME_API)",
-                &lambda.api,
-                "write a host and a port such as 127.0.0.1:9001",
-            )
-        };
-        let api: runtime::lambda::Api = lambda.api.parse().map_err(wrong)?;
+        let api = runtime::lambda::Api::read(&lambda.api)?;
         let Assembly {
             guard,
             drain,

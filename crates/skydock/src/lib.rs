@@ -9,7 +9,8 @@
 //! ```
 //!
 //! The words: a [`Host`] runs a handler as a [`Config`] says, which is read from [`Flags`] and the environment.
-//! [`Ask`] asks the user. [`Invocation`] is what AWS Lambda says of one. [`Error`] says why it did not start.
+//! [`Ask`] asks the user. [`Invocation`] is what AWS Lambda says of one. [`Error`] says why it did not start. A
+//! [`Function`] is what runs in Lambda beside a server and speaks no MCP.
 
 pub mod ask;
 mod config;
@@ -29,7 +30,7 @@ pub use self::{
     error::{Error, Fault, Faults},
     host::{Host, Listening},
     limits::Limits,
-    program::{serve, serve_with},
-    runtime::lambda::Invocation,
+    program::{FunctionFlags, serve, serve_function, serve_with},
+    runtime::lambda::{Failed, Function, Invocation},
     telemetry::reference,
 };

@@ -4,12 +4,14 @@ use std::{ffi::OsString, io::Write, process::ExitCode};
 
 use clap::{CommandFactory, Parser};
 use rmcp::ServerHandler;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, Flags},
     error::{Error, Faults},
     host::Host,
-    runtime, telemetry,
+    runtime::{self, lambda::Function},
+    telemetry,
 };
 
 /// A program with no flags but the host's.
@@ -44,39 +46,113 @@ where
 {
     // clap prints its own help and usage errors, and exits with 0 or 2
     let args = A::parse();
-    match run(&args, build).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // stderr may be closed; there is nobody left to tell
-            let _ = writeln!(std::io::stderr(), "error: {}", error.report());
-            let host = args.as_ref();
-            if let Some(api) = host
-                .lambda_runtime_api
-                .as_deref()
-                .filter(|_| host.listen.is_none())
-                && error.exit_code() == USAGE
-            {
-                runtime::lambda::report_start(api).await;
-            }
-            ExitCode::from(error.exit_code())
+    let ran = match prepare(&args, args.as_ref(), build).await {
+        Ok((config, handler)) => Host::new(handler).with(config).run().await,
+        Err(error) => Err(error),
+    };
+    end(ran, args.as_ref()).await
+}
+
+/// Says why it did not end well, and gives the exit code.
+async fn end(ran: Result<(), Error>, flags: &Flags) -> ExitCode {
+    let Err(error) = ran else {
+        return ExitCode::SUCCESS;
+    };
+    // stderr may be closed; there is nobody left to tell
+    let _ = writeln!(std::io::stderr(), "error: {}", error.report());
+    if let Some(api) = flags
+        .lambda_runtime_api
+        .as_deref()
+        .filter(|_| flags.listen.is_none())
+        && error.exit_code() == USAGE
+    {
+        runtime::lambda::report_start(api).await;
+    }
+    ExitCode::from(error.exit_code())
+}
+
+/// What every Lambda function is told that is no MCP server.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[non_exhaustive]
+pub struct FunctionFlags {
+    /// What is logged to stderr, as a tracing filter
+    #[arg(long, env = "SKYDOCK_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// Set by Lambda.
+    #[arg(long, env = "AWS_LAMBDA_RUNTIME_API", hide = true)]
+    pub lambda_runtime_api: Option<String>,
+    /// Set by Lambda on managed instances.
+    #[arg(long, env = "AWS_LAMBDA_MAX_CONCURRENCY", hide = true)]
+    pub lambda_max_concurrency: Option<String>,
+}
+
+impl FunctionFlags {
+    /// The same, as a server is told it.
+    fn as_flags(&self) -> Flags {
+        Flags {
+            log: self.log.clone(),
+            lambda_runtime_api: self.lambda_runtime_api.clone(),
+            lambda_max_concurrency: self.lambda_max_concurrency.clone(),
+            ..Flags::default()
         }
     }
 }
 
-async fn run<A, H>(args: &A, build: impl AsyncFnOnce(&A) -> Result<H, Error>) -> Result<(), Error>
+/// Runs the function that `build` makes of the program's own flags, which are flattened beside [`FunctionFlags`], in
+/// AWS Lambda. Faults and exit codes are those of [`serve_with`].
+pub async fn serve_function<A, F>(build: impl AsyncFnOnce(&A) -> Result<F, Error>) -> ExitCode
 where
-    A: CommandFactory + AsRef<Flags>,
-    H: ServerHandler,
+    A: Parser + AsRef<FunctionFlags>,
+    F: Function,
 {
+    let args = A::parse();
+    let flags = args.as_ref().as_flags();
+    let ran = match prepare(&args, &flags, build).await {
+        Ok((config, function)) => run_function(config, function).await,
+        Err(error) => Err(error),
+    };
+    end(ran, &flags).await
+}
+
+async fn run_function<F: Function>(config: Config, function: F) -> Result<(), Error> {
+    let Some(lambda) = config.lambda else {
+        let wanted = "this program runs in AWS Lambda only; to try it here, use `skydock emulate`";
+        return Err(Faults::one("AWS_LAMBDA_RUNTIME_API", "", wanted).into());
+    };
+    let mut signals = runtime::Signals::new()?;
+    let stop = CancellationToken::new();
+    let api = runtime::lambda::Api::read(&lambda.api)?;
+    let mut serving = std::pin::pin!(runtime::lambda::serve_values(
+        api,
+        lambda.concurrency,
+        function,
+        stop.clone()
+    ));
+    let signal = tokio::select! {
+        ended = &mut serving => return ended,
+        signal = signals.next() => signal,
+    };
+    tracing::info!(signal, "the environment is shut down");
+    stop.cancel();
+    let ended = tokio::time::timeout(runtime::lambda::SHUTDOWN, serving).await;
+    ended.unwrap_or(Ok(()))
+}
+
+/// Reads flags and environment, starts the log, and builds what is to be run; all faults at once.
+async fn prepare<A: CommandFactory, T>(
+    args: &A,
+    flags: &Flags,
+    build: impl AsyncFnOnce(&A) -> Result<T, Error>,
+) -> Result<(Config, T), Error> {
     let mut faults = unknown_variables(&A::command(), std::env::vars_os().map(|(name, _)| name));
-    let config = faults.take(Config::read(args.as_ref()));
+    let config = faults.take(Config::read(flags));
     if let Some(config) = &config
         && let Ok(filter) = telemetry::filter(&config.log)
     {
         telemetry::start(filter);
     }
-    let handler = match build(args).await {
-        Ok(handler) => Some(handler),
+    let built = match build(args).await {
+        Ok(built) => Some(built),
         Err(Error::Faults(more)) => {
             faults.extend(more);
             None
@@ -87,8 +163,8 @@ where
             None
         }
     };
-    match (config, handler) {
-        (Some(config), Some(handler)) if faults.is_empty() => Host::new(handler).with(config).run().await,
+    match (config, built) {
+        (Some(config), Some(built)) if faults.is_empty() => Ok((config, built)),
         _ => Err(faults.into()),
     }
 }

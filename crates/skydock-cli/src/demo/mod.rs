@@ -4,7 +4,7 @@ mod questions;
 mod story;
 
 use std::{
-    io::{ErrorKind, Write},
+    io::Write,
     net::SocketAddr,
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
@@ -17,18 +17,15 @@ use reqwest::Url;
 use rmcp::model::{ElicitRequestParams, ElicitResult, ElicitationAction, ProgressNotificationParam};
 use serde_json::json;
 use skydock::{Host, Listening};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::questions::Questions;
 use crate::{
     client::{Client, Loopback, Setup, Target, User},
     config,
+    listen::bind,
     progress::Progress,
     screen::{self, FAINT, STRONG},
-    usage::Usage,
 };
 
 /// Watch an MCP server answer real questions about AWS Lambda functions, on an embedded account
@@ -51,11 +48,11 @@ pub struct Args {
 /// Runs the demo until Ctrl-C or SIGTERM, or to the end of the story with `--once`.
 ///
 /// # Errors
-/// [`Usage`] when the address cannot be used; else what happened on the way.
+/// [`Usage`](crate::Usage) when the address cannot be used; else what happened on the way.
 pub async fn run(args: Args) -> Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let listener = bind(args.listen).await?;
+    let listener = bind(args.listen, "the demo").await?;
     let handler = LambdaOps::embedded(args.seed).with_allow(Allow::everything());
     let mut server = Host::new(handler).listen(listener)?;
     let show = async {
@@ -78,31 +75,6 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         _ = terminate.recv() => {}
     }
     outcome.map(|()| ExitCode::SUCCESS)
-}
-
-async fn bind(address: SocketAddr) -> Result<TcpListener> {
-    if !address.ip().is_loopback() {
-        return Err(Usage::new(format!(
-            "--listen {address} is not a loopback address; the demo asks nobody who they are, so use 127.0.0.1:{}",
-            address.port()
-        ))
-        .into());
-    }
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| {
-            match error.kind() {
-        ErrorKind::AddrInUse => Usage::new(format!(
-            "{address} is in use by another program; end it, or take a free port with --listen 127.0.0.1:0"
-        ))
-        .into(),
-        ErrorKind::PermissionDenied => {
-            Usage::new(format!("{address} needs privileges; take a port above 1023, or --listen 127.0.0.1:0"))
-                .into()
-        }
-        _ => anyhow::Error::new(error).context(format!("cannot listen on {address}")),
-    }
-        })
 }
 
 /// Connects as any client would, and lets the story be told.

@@ -16,12 +16,29 @@ use tokio::{net::TcpStream, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{contract, invocation::Invocation};
+use crate::error::Faults;
 
 /// Where the runtime API is: `AWS_LAMBDA_RUNTIME_API`, a host and a port, and with some emulators a scheme and a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Api {
     authority: http::uri::Authority,
     base: String,
+}
+
+impl Api {
+    /// What a configuration says.
+    ///
+    /// # Errors
+    /// When it is no host and port.
+    pub(crate) fn read(text: &str) -> Result<Self, Faults> {
+        text.parse().map_err(|_error| {
+            Faults::one(
+                "--lambda-runtime-api (AWS_LAMBDA_RUNTIME_API)",
+                text,
+                "write a host and a port such as 127.0.0.1:9001",
+            )
+        })
+    }
 }
 
 impl FromStr for Api {

@@ -12,19 +12,23 @@ mod invocation;
 mod message;
 mod path;
 mod poller;
+mod requests;
 mod response;
-
-use std::sync::{Arc, atomic::AtomicBool};
+mod values;
 
 use axum::Router;
 use tokio::task::JoinSet;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(crate) use self::client::Api;
-pub use self::invocation::Invocation;
+pub(crate) use self::{client::Api, values::serve as serve_values};
 use self::{
     client::{Client, Report},
-    poller::Poller,
+    poller::{Poller, Work},
+    requests::Requests,
+};
+pub use self::{
+    invocation::Invocation,
+    values::{Failed, Function},
 };
 use crate::error::Error;
 
@@ -46,31 +50,27 @@ pub(crate) struct Settings {
     pub(crate) running: TaskTracker,
 }
 
-/// What the pollers have in common.
-#[derive(Debug, Clone)]
-struct Common {
-    router: Router,
-    settings: Settings,
-    /// Whether it was said that a door cannot stream.
-    told_of_mismatch: Arc<AtomicBool>,
-}
-
 /// Answers invocations until `stop` is cancelled, and then those that are being worked on.
 ///
 /// # Errors
 /// When the runtime API cannot be used any more.
 pub(crate) async fn serve(router: Router, settings: Settings, stop: CancellationToken) -> Result<(), Error> {
+    let (api, concurrency) = (settings.api.clone(), settings.concurrency);
+    work(api, concurrency, &Requests::new(router, settings), stop).await
+}
+
+/// Polls in so many lines at once, until `stop` is cancelled.
+async fn work<W: Work + Clone + 'static>(
+    api: Api,
+    lines: usize,
+    work: &W,
+    stop: CancellationToken,
+) -> Result<(), Error> {
     // Lambda sends SIGTERM to those only who have an extension, and takes registrations until the first poll
-    let _extension = register(settings.api.clone()).await;
-    let concurrency = settings.concurrency;
-    let common = Common {
-        router,
-        settings,
-        told_of_mismatch: Arc::default(),
-    };
+    let _extension = register(api.clone()).await;
     let mut pollers = JoinSet::new();
-    for _ in 0..concurrency {
-        pollers.spawn(Poller::new(common.clone()).run(stop.clone()));
+    for _ in 0..lines {
+        pollers.spawn(Poller::new(api.clone(), work.clone()).run(stop.clone()));
     }
     while let Some(ended) = pollers.join_next().await {
         match ended {

@@ -1,43 +1,40 @@
 //! One line of work: fetch an invocation, answer it, fetch the next.
 
-use std::{panic::AssertUnwindSafe, sync::atomic::Ordering, time::Duration};
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use axum::body::{Body, Bytes};
 use futures::FutureExt;
-use http::{HeaderValue, Request};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{
-    Common, Invocation,
-    answer::{Waiting, in_time},
-    client::{Client, Failure, Report},
-    contract,
-    events::{self, Arrived, Source},
-    message,
-    response::Streamed,
+    Invocation,
+    answer::in_time,
+    client::{Api, Client, Failure, Report},
 };
-use crate::{runtime::Passage, telemetry};
+use crate::telemetry;
 
 /// So many failures of the runtime API in a row end the process; Lambda starts another.
 const FAILURES: u32 = 5;
 
-/// One line of work, with a connection of its own.
-pub(super) struct Poller {
-    common: Common,
-    client: Client,
+/// What is made of invocations.
+pub(super) trait Work: Send + Sync {
+    /// What an event is answered with.
+    fn answer(&self, invocation: &Invocation, event: &Bytes) -> impl Future<Output = Outgoing> + Send;
+
+    /// What has to come to its end after an answer, before the environment is frozen.
+    fn wind_up(&self, invocation: &Invocation) -> impl Future<Output = ()> + Send;
 }
 
 /// What leaves for Lambda.
-enum Outgoing {
+pub(super) enum Outgoing {
     Whole(Vec<u8>),
     Streamed(Body),
     Failed(Report),
 }
 
 /// The error in place of an answer that there is not, because of a fault of this library.
-fn internal(cause: &str) -> Outgoing {
+pub(super) fn internal(cause: &str) -> Outgoing {
     let reference = telemetry::reference();
     tracing::error!(cause, reference, "cannot answer an invocation");
     Outgoing::Failed(Report {
@@ -46,10 +43,18 @@ fn internal(cause: &str) -> Outgoing {
     })
 }
 
-impl Poller {
-    pub(super) fn new(common: Common) -> Self {
-        let client = Client::new(common.settings.api.clone());
-        Self { common, client }
+/// One line of work, with a connection of its own.
+pub(super) struct Poller<W> {
+    work: W,
+    client: Client,
+}
+
+impl<W: Work> Poller<W> {
+    pub(super) const fn new(api: Api, work: W) -> Self {
+        Self {
+            work,
+            client: Client::new(api),
+        }
     }
 
     /// Works until `stop` is cancelled; what was fetched by then is answered.
@@ -88,7 +93,7 @@ impl Poller {
     /// Answers one invocation, within its time.
     async fn attend(&mut self, invocation: &Invocation, event: Bytes) {
         let deadline = invocation.deadline();
-        let work = AssertUnwindSafe(self.answer(invocation, &event)).catch_unwind();
+        let work = AssertUnwindSafe(self.work.answer(invocation, &event)).catch_unwind();
         let answer = work.await.unwrap_or_else(|_panic| internal("answering panicked"));
         let delivered = in_time(deadline, self.deliver(invocation, answer)).await;
         match delivered {
@@ -99,57 +104,7 @@ impl Poller {
             }
             None => tracing::error!("Lambda did not take an answer before the function's time was over"),
         }
-        self.let_wind_up(invocation).await;
-    }
-
-    /// What an event is answered with.
-    async fn answer(&self, invocation: &Invocation, event: &Bytes) -> Outgoing {
-        match events::read(invocation, event) {
-            Ok(Some(arrived)) => self.serve(invocation, arrived).await,
-            Ok(None) => {
-                tracing::debug!("kept warm");
-                Outgoing::Whole(b"null".to_vec())
-            }
-            Err(unknown) => {
-                tracing::warn!(error = %unknown, "refused an event");
-                Outgoing::Failed(Report {
-                    kind: "Skydock.UnknownEvent",
-                    message: unknown.to_string(),
-                })
-            }
-        }
-    }
-
-    /// Has the service answer a request.
-    async fn serve(&self, invocation: &Invocation, arrived: Arrived) -> Outgoing {
-        let source = arrived.source;
-        self.explain_mismatch(source);
-        let streamed = self.common.settings.streams && source.streams();
-        let waiting = Waiting::new(invocation, &arrived);
-        let response = waiting
-            .respond(self.common.router.clone(), prepare(invocation, arrived, &waiting))
-            .await;
-        let written = if streamed {
-            Streamed::new(response, waiting.until).map(|body| Outgoing::Streamed(Body::new(body)))
-        } else if source == Source::AgentCore {
-            let value = message::value_of(&waiting.gather(response).await.body);
-            Ok(value.map_or_else(
-                |message| {
-                    Outgoing::Failed(Report {
-                        kind: "Skydock.ToolError",
-                        message,
-                    })
-                },
-                Outgoing::Whole,
-            ))
-        } else {
-            waiting
-                .gather(response)
-                .await
-                .write(&waiting)
-                .map(Outgoing::Whole)
-        };
-        written.unwrap_or_else(|error| internal(&error.to_string()))
+        self.work.wind_up(invocation).await;
     }
 
     async fn deliver(&mut self, invocation: &Invocation, answer: Outgoing) -> Result<(), Failure> {
@@ -159,61 +114,10 @@ impl Poller {
             Outgoing::Failed(report) => self.client.fail(invocation, &report).await,
         }
     }
-
-    /// Says once that streaming was asked for where nothing can be streamed. The opposite cannot be seen from here.
-    fn explain_mismatch(&self, source: Source) {
-        if self.common.settings.streams
-            && !source.streams()
-            && !self.common.told_of_mismatch.swap(true, Ordering::Relaxed)
-        {
-            tracing::warn!(
-                door = source.as_str(),
-                "--lambda-response is streamed, but this door takes a response in one piece only, and gets one"
-            );
-        }
-    }
-
-    /// Lets handlers that were told to stop wind up before the environment is frozen under them. Where invocations
-    /// overlap, it is not frozen.
-    async fn let_wind_up(&self, invocation: &Invocation) {
-        let running = &self.common.settings.running;
-        if self.common.settings.concurrency > 1 || running.is_empty() {
-            return;
-        }
-        let until = invocation
-            .deadline()
-            .map(|deadline| contract::answer_by(Instant::now(), deadline));
-        // a tracker is waited for only when it is closed
-        running.close();
-        let wound_up = in_time(until, running.wait()).await;
-        running.reopen();
-        if wound_up.is_none() {
-            tracing::warn!("a handler is frozen in the middle of its work: the function's time is over");
-        }
-    }
-}
-
-/// The request as the service takes it.
-fn prepare(invocation: &Invocation, arrived: Arrived, waiting: &Waiting) -> Request<Body> {
-    let Arrived { request, domain, .. } = arrived;
-    let mut request = request.map(Body::from);
-    let trace = invocation.trace_id.as_deref().map(HeaderValue::from_str);
-    if let Some(Ok(trace)) = trace {
-        request.headers_mut().insert("x-amzn-trace-id", trace);
-    }
-    let extensions = request.extensions_mut();
-    extensions.insert(Passage {
-        deadline: waiting.tools_until,
-        domain,
-    });
-    extensions.insert(invocation.clone());
-    request
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use axum::Router;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -223,7 +127,7 @@ mod tests {
     use tokio_util::task::TaskTracker;
 
     use super::*;
-    use crate::runtime::lambda::Settings;
+    use crate::runtime::lambda::{Settings, contract, requests::Requests};
 
     const TAKEN: &[u8] = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
 
@@ -237,12 +141,8 @@ mod tests {
             concurrency: 1,
             running: TaskTracker::new(),
         };
-        let common = Common {
-            router: Router::new(),
-            settings,
-            told_of_mismatch: Arc::default(),
-        };
-        (listener, tokio::spawn(Poller::new(common).run(stop)))
+        let poller = Poller::new(settings.api.clone(), Requests::new(Router::new(), settings));
+        (listener, tokio::spawn(poller.run(stop)))
     }
 
     /// Reads until `end` has come.

@@ -1,0 +1,343 @@
+//! A function, as Lambda runs one: environments that are started when they are needed, work on one invocation after
+//! another, are frozen in between, and end.
+
+mod environment;
+mod process;
+mod runtime_api;
+
+use std::{
+    ffi::OsString,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use axum::body::Bytes;
+use serde_json::json;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use self::environment::{End, Environment};
+use crate::screen::{self, FAINT};
+
+/// What a function is and may.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    /// What people call it.
+    pub(super) name: String,
+    pub(super) arn: String,
+    pub(super) program: OsString,
+    pub(super) arguments: Vec<OsString>,
+    /// What it finds in its environment beside what Lambda puts there.
+    pub(super) variables: Vec<(&'static str, String)>,
+    /// How long an invocation may take.
+    pub(super) timeout: Duration,
+    /// How many environments there may be.
+    pub(super) environments: usize,
+    /// How many invocations one of them works on at once.
+    pub(super) concurrency: usize,
+    /// After how many invocations one is ended.
+    pub(super) recycle: Option<u64>,
+    /// Whether to say nothing of what goes well.
+    pub(super) quiet: bool,
+}
+
+/// One call of a function.
+#[derive(Debug, Clone)]
+pub(super) struct Invocation {
+    pub(super) event: Bytes,
+    /// JSON, as the caller of `Invoke` said it.
+    pub(super) client_context: Option<String>,
+    /// As in `X-Amzn-Trace-Id`.
+    pub(super) trace_id: String,
+}
+
+/// What came of an invocation.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// An answer in one piece.
+    Payload(Bytes),
+    /// An answer that comes piece by piece.
+    Stream(Stream),
+    /// No answer, and what its caller is told.
+    Failed(Failure),
+    /// All environments are at work.
+    Throttled,
+}
+
+/// An answer that comes piece by piece. The function is told nothing when nobody reads it any more, as in AWS.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) content_type: String,
+    pub(super) pieces: mpsc::Receiver<Result<Bytes, Failure>>,
+}
+
+/// An error in place of an answer.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    /// The error's JSON, as `Invoke` gives it.
+    pub(super) payload: Bytes,
+}
+
+impl Failure {
+    fn new(kind: &str, message: &str) -> Self {
+        let payload = json!({"errorType": kind, "errorMessage": message});
+        Self {
+            payload: payload.to_string().into(),
+        }
+    }
+
+    /// A text in the error's JSON.
+    fn text(&self, key: &str) -> Option<String> {
+        let error: serde_json::Value = serde_json::from_slice(&self.payload).ok()?;
+        Some(error.get(key)?.as_str()?.to_owned())
+    }
+
+    /// The message, or what stands in its place.
+    pub(super) fn message(&self) -> String {
+        self.text("errorMessage")
+            .unwrap_or_else(|| String::from_utf8_lossy(&self.payload).into_owned())
+    }
+
+    /// The message with the kind in front.
+    pub(super) fn explain(&self) -> String {
+        let message = self.message();
+        match self.text("errorType") {
+            Some(kind) if kind != message => format!("{kind}: {message}"),
+            _ => message,
+        }
+    }
+}
+
+/// A function with its environments.
+pub(super) struct Function {
+    settings: Settings,
+    pool: Mutex<Pool>,
+    /// When the pool has changed.
+    changed: Notify,
+}
+
+/// The environments that there are. Those that worked last stand last.
+#[derive(Default)]
+struct Pool {
+    slots: Vec<Slot>,
+    /// So many are being started.
+    starting: usize,
+    /// How many were started in all.
+    count: usize,
+    ended: bool,
+}
+
+/// An environment in the pool.
+struct Slot {
+    environment: Arc<Environment>,
+    /// The invocations that it works on.
+    busy: Vec<Arc<AtomicBool>>,
+    /// How many it has had.
+    invocations: u64,
+}
+
+impl Slot {
+    /// Its answers are out, and it will be free in a moment.
+    fn is_settling(&self) -> bool {
+        self.busy.iter().any(|answered| answered.load(Ordering::Acquire))
+    }
+}
+
+/// An environment that works on one invocation.
+struct Lease {
+    environment: Arc<Environment>,
+    /// Set when the answer is out.
+    answered: Arc<AtomicBool>,
+}
+
+/// Why no environment takes an invocation.
+enum Refusal {
+    Throttled,
+    Failed(Failure),
+}
+
+impl Function {
+    pub(super) fn new(settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            pool: Mutex::default(),
+            changed: Notify::new(),
+        })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// Starts an environment before it is needed, so that a program that cannot start is told of at once. It is the
+    /// first one that an invocation gets.
+    pub(super) async fn warm(&self) -> Result<(), Failure> {
+        let number = {
+            let mut pool = self.pool();
+            pool.starting += 1;
+            pool.count += 1;
+            pool.count
+        };
+        let environment = self.start(number).await?;
+        environment.freeze();
+        self.pool().slots.push(Slot {
+            environment,
+            busy: Vec::new(),
+            invocations: 0,
+        });
+        Ok(())
+    }
+
+    /// Has an environment work on an invocation. It goes on when nobody waits for its answer any more, as in AWS.
+    pub(super) async fn invoke(self: &Arc<Self>, invocation: Invocation) -> Outcome {
+        let (reply, outcome) = oneshot::channel();
+        tokio::spawn(Arc::clone(self).attend(invocation, reply));
+        outcome
+            .await
+            .unwrap_or_else(|_closed| Outcome::Failed(Failure::new("Emulator.Ended", "the emulator ends")))
+    }
+
+    async fn attend(self: Arc<Self>, invocation: Invocation, reply: oneshot::Sender<Outcome>) {
+        let lease = match self.lease().await {
+            Ok(lease) => lease,
+            Err(Refusal::Throttled) => {
+                let _gone = reply.send(Outcome::Throttled);
+                return;
+            }
+            Err(Refusal::Failed(failure)) => {
+                let _gone = reply.send(Outcome::Failed(failure));
+                return;
+            }
+        };
+        let Lease {
+            environment,
+            answered,
+        } = lease;
+        let end = environment.work(invocation, Arc::clone(&answered), reply).await;
+        self.release(&environment, &answered, end).await;
+    }
+
+    /// An environment that is free: the one that worked last, as in Lambda; or one more.
+    async fn lease(&self) -> Result<Lease, Refusal> {
+        let number = loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            {
+                let mut pool = self.pool();
+                if pool.ended {
+                    return Err(Refusal::Throttled);
+                }
+                let free = |slot: &&mut Slot| slot.busy.len() < self.settings.concurrency;
+                if let Some(slot) = pool.slots.iter_mut().rev().find(free) {
+                    return Ok(slot.lease());
+                }
+                if pool.slots.len() + pool.starting < self.settings.environments {
+                    pool.starting += 1;
+                    pool.count += 1;
+                    break pool.count;
+                }
+                if !pool.slots.iter().any(Slot::is_settling) {
+                    return Err(Refusal::Throttled);
+                }
+            }
+            changed.await;
+        };
+        let environment = self.start(number).await.map_err(Refusal::Failed)?;
+        let mut slot = Slot {
+            environment,
+            busy: Vec::new(),
+            invocations: 0,
+        };
+        let lease = slot.lease();
+        self.pool().slots.push(slot);
+        Ok(lease)
+    }
+
+    /// Starts an environment that is counted as starting.
+    async fn start(&self, number: usize) -> Result<Arc<Environment>, Failure> {
+        let began = Instant::now();
+        let started = Environment::start(&self.settings, number).await;
+        self.pool().starting -= 1;
+        self.changed.notify_waiters();
+        if started.is_ok() {
+            let took = millis(began.elapsed());
+            self.tell(&format!(
+                "{} environment {number} is ready after {took}",
+                self.settings.name
+            ));
+        }
+        started
+    }
+
+    async fn release(&self, environment: &Arc<Environment>, answered: &Arc<AtomicBool>, end: End) {
+        let over = {
+            let mut pool = self.pool();
+            let at = pool
+                .slots
+                .iter()
+                .position(|slot| Arc::ptr_eq(&slot.environment, environment));
+            // one that was ended meanwhile is not there any more
+            let Some(at) = at else { return };
+            let mut slot = pool.slots.remove(at);
+            slot.busy.retain(|other| !Arc::ptr_eq(other, answered));
+            slot.invocations += 1;
+            let worn = self.settings.recycle.is_some_and(|most| slot.invocations >= most);
+            let over = pool.ended || matches!(end, End::Broken) || worn;
+            if !over {
+                if slot.busy.is_empty() {
+                    slot.environment.freeze();
+                }
+                pool.slots.push(slot);
+            }
+            over
+        };
+        self.changed.notify_waiters();
+        if over {
+            environment.end().await;
+            self.tell(&format!(
+                "{} environment {} has ended",
+                self.settings.name,
+                environment.number()
+            ));
+        }
+    }
+
+    /// Ends all environments, as Lambda does when it needs them no more.
+    pub(super) async fn end(&self) {
+        let slots = {
+            let mut pool = self.pool();
+            pool.ended = true;
+            std::mem::take(&mut pool.slots)
+        };
+        self.changed.notify_waiters();
+        futures::future::join_all(slots.iter().map(|slot| slot.environment.end())).await;
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, line: &str) {
+        if !self.settings.quiet {
+            screen::note(&format!("{FAINT}{line}{FAINT:#}"));
+        }
+    }
+}
+
+impl Slot {
+    fn lease(&mut self) -> Lease {
+        let answered = Arc::default();
+        self.busy.push(Arc::clone(&answered));
+        Lease {
+            environment: Arc::clone(&self.environment),
+            answered,
+        }
+    }
+}
+
+/// A time as people read it.
+pub(super) fn millis(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1_000.0)
+}

@@ -1,0 +1,389 @@
+//! The verb `emulate`: a server program, run as AWS Lambda would, behind one of AWS's doors.
+
+mod authorizer;
+mod contract;
+mod door;
+mod function;
+
+use std::{
+    ffi::{OsStr, OsString},
+    io::Write as _,
+    net::SocketAddr,
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use axum::{
+    Router,
+    body::Body,
+    extract::{ConnectInfo, Request, State},
+    http::{Method, Response, StatusCode, Uri},
+    serve::ListenerExt,
+};
+use skydock::{Config, Host, Mode};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+use self::{
+    authorizer::Authorizer,
+    door::{Asked, Fault, Gateway, Site},
+    function::{Function, Invocation, Settings, millis},
+};
+pub use self::{authorizer::Kind, door::Door};
+use crate::{
+    listen::bind,
+    screen::{self, BAD, FAINT},
+    usage::Usage,
+};
+
+/// Run a server as AWS Lambda would, behind one of AWS's doors, on this machine
+///
+/// Starts COMMAND with a runtime API of Lambda on loopback, and listens as DOOR would. The URL to give to an MCP client is
+/// printed on stdout; what happens on stderr. Nothing outside this machine is reached.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    skydock emulate url-stream -- target/release/pizza\n  \
+    skydock emulate apigw-v1 --authorizer 'skydock-authorizer --principals principals.toml' -- pizza\n  \
+    skydock emulate alb --environments 3 --recycle 10 -- my-server --mode stateless")]
+pub struct Args {
+    /// The door
+    #[arg(value_enum)]
+    door: Door,
+    /// The loopback address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9000")]
+    listen: SocketAddr,
+    /// How many environments there may be; they are started when they are needed
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    environments: usize,
+    /// How many invocations one environment works on at once, as on Lambda Managed Instances
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    concurrency: usize,
+    /// Seconds that the function may take for an invocation
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
+    timeout: f64,
+    /// End an environment after so many invocations
+    #[arg(long, value_name = "N")]
+    recycle: Option<u64>,
+    /// What the function is told of how to respond; by default what the door takes
+    #[arg(long, value_name = "HOW", env = "SKYDOCK_LAMBDA_RESPONSE")]
+    lambda_response: Option<String>,
+    /// The stage of an API [default: prod for apigw-v1, $default for apigw-v2]
+    #[arg(long, value_name = "NAME")]
+    stage: Option<String>,
+    /// The load balancer's target group has multi-value headers
+    #[arg(long)]
+    multi_value: bool,
+    /// The command of a Lambda authorizer in front of an API
+    #[arg(long, value_name = "COMMAND")]
+    authorizer: Option<String>,
+    /// What a REST API's authorizer is asked with
+    #[arg(long, value_enum, default_value_t = Kind::Token)]
+    authorizer_type: Kind,
+    /// Seconds that an authorizer's answer is kept
+    #[arg(long, value_name = "SECONDS", default_value_t = contract::AUTHORIZER_TTL)]
+    authorizer_ttl: u32,
+    /// The region in names and events; the function's own region and credentials are yours
+    #[arg(long, value_name = "NAME", env = "AWS_REGION", default_value = "us-east-1")]
+    region: String,
+    /// Say nothing but what goes wrong
+    #[arg(long)]
+    quiet: bool,
+    /// The server's program and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// What a response says beside itself, to the one who tries it out.
+#[derive(Debug, Clone)]
+struct Remark(String);
+
+/// A door with a function behind it.
+#[derive(Clone)]
+struct Front(Arc<Parts>);
+
+struct Parts {
+    door: Door,
+    site: Site,
+    function: Arc<Function>,
+    authorizer: Option<Authorizer>,
+    quiet: bool,
+}
+
+/// Runs until Ctrl-C or SIGTERM.
+///
+/// # Errors
+/// [`Usage`] when it cannot be done as it was asked; else why the function does not start.
+pub async fn run(args: Args) -> Result<ExitCode> {
+    Usage::check(faults(&args))?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let listener = bind(args.listen, "the emulator").await?;
+    let front = front(&args)?;
+    let served = async {
+        for function in front.functions() {
+            function.warm().await.map_err(|failure| {
+                anyhow::anyhow!("{} does not start: {}", function.name(), failure.explain())
+            })?;
+        }
+        front.serve(listener).await
+    };
+    let outcome = tokio::select! {
+        outcome = served => outcome,
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    };
+    tokio::select! {
+        () = front.end() => {}
+        // the second signal does not wait for what is under way
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+/// Everything that is wrong with what was asked for.
+fn faults(args: &Args) -> Vec<String> {
+    let mut faults = Vec::new();
+    let door = args.door.to_string();
+    for (flag, value) in [
+        ("--environments", args.environments),
+        ("--concurrency", args.concurrency),
+    ] {
+        if !(1..=1_000).contains(&value) {
+            faults.push(format!("{flag} {value}: write a number from 1 to 1000"));
+        }
+    }
+    if !(args.timeout > 0.0 && args.timeout <= contract::FUNCTION_RUNS.as_secs_f64()) {
+        faults.push(format!(
+            "--timeout {}: Lambda takes more than 0 and at most {} seconds",
+            args.timeout,
+            contract::FUNCTION_RUNS.as_secs()
+        ));
+    }
+    if args.recycle == Some(0) {
+        faults.push("--recycle 0: write 1 or more".to_owned());
+    }
+    if let Some(how) = args
+        .lambda_response
+        .as_deref()
+        .filter(|how| !["buffered", "streamed"].contains(how))
+    {
+        faults.push(format!("--lambda-response {how:?}: write buffered or streamed"));
+    }
+    if let Some(stage) = &args.stage {
+        if !args.door.is_api_gateway() {
+            faults.push(format!(
+                "--stage {stage}: {door} has no stages; only API Gateway has"
+            ));
+        }
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        if stage != door::DEFAULT_STAGE && (stage.is_empty() || !stage.bytes().all(plain)) {
+            faults.push(format!(
+                "--stage {stage:?}: write letters, digits, - and _, or $default"
+            ));
+        }
+    }
+    if args.multi_value && args.door != Door::Alb {
+        faults.push(format!("--multi-value: {door} is no load balancer"));
+    }
+    if let Some(command) = &args.authorizer {
+        if !args.door.is_api_gateway() {
+            faults.push(format!(
+                "--authorizer: {door} has no Lambda authorizer; only API Gateway has"
+            ));
+        }
+        if shlex::split(command).is_none_or(|words| words.is_empty()) {
+            faults.push(format!("--authorizer {command:?} is no command line"));
+        }
+    }
+    if args.authorizer_ttl > contract::AUTHORIZER_TTL_MAX {
+        faults.push(format!(
+            "--authorizer-ttl {}: API Gateway takes at most {}",
+            args.authorizer_ttl,
+            contract::AUTHORIZER_TTL_MAX
+        ));
+    }
+    faults
+}
+
+fn front(args: &Args) -> Result<Front> {
+    let [program, arguments @ ..] = args.command.as_slice() else {
+        return Err(Usage::new("name the server's program after --").into());
+    };
+    let by_door = if args.door.streams() {
+        "streamed"
+    } else {
+        "buffered"
+    };
+    let how = args.lambda_response.as_deref().unwrap_or(by_door).to_owned();
+    let settings = |program: &OsStr, arguments: &[OsString]| {
+        let name = Path::new(program).file_stem().unwrap_or(program);
+        let name = name.to_string_lossy().into_owned();
+        Settings {
+            arn: format!(
+                "arn:aws:lambda:{}:{}:function:{name}",
+                args.region,
+                contract::ACCOUNT
+            ),
+            name,
+            program: program.to_owned(),
+            arguments: arguments.to_vec(),
+            variables: Vec::new(),
+            timeout: Duration::from_secs_f64(args.timeout),
+            environments: args.environments,
+            concurrency: args.concurrency,
+            recycle: args.recycle,
+            quiet: args.quiet,
+        }
+    };
+    let authorizer = args.authorizer.as_deref().and_then(shlex::split).map(|words| {
+        let mut words = words.into_iter().map(OsString::from);
+        let program = words.next().unwrap_or_default();
+        let mut settings = settings(&program, &words.collect::<Vec<_>>());
+        settings.timeout = contract::AUTHORIZER_RUNS;
+        settings.concurrency = 1;
+        Authorizer::new(
+            Function::new(settings),
+            args.authorizer_type,
+            Duration::from_secs(args.authorizer_ttl.into()),
+        )
+    });
+    let mut settings = settings(program, arguments);
+    settings.variables.push(("SKYDOCK_LAMBDA_RESPONSE", how));
+    Ok(Front(Arc::new(Parts {
+        door: args.door,
+        site: Site {
+            region: args.region.clone(),
+            stage: args.stage.clone().unwrap_or_else(|| args.door.stage().to_owned()),
+            multi_value: args.multi_value,
+        },
+        function: Function::new(settings),
+        authorizer,
+        quiet: args.quiet,
+    })))
+}
+
+impl Front {
+    fn functions(&self) -> impl Iterator<Item = &Arc<Function>> {
+        let authorizer = self.0.authorizer.as_ref().map(Authorizer::function);
+        authorizer.into_iter().chain([&self.0.function])
+    }
+
+    /// Listens as the door does, once its URL is told.
+    async fn serve(&self, listener: TcpListener) -> Result<()> {
+        let address = listener.local_addr().context("cannot tell the address")?;
+        let stage = &self.0.site.stage;
+        let prefix = if stage == door::DEFAULT_STAGE {
+            String::new()
+        } else {
+            format!("/{stage}")
+        };
+        let url = format!("http://{address}{prefix}/mcp");
+        let tell = || {
+            let mut out = screen::out();
+            writeln!(out, "{url}").and_then(|()| out.flush())
+        };
+        if self.0.door == Door::AgentcoreTarget {
+            let mut config = Config::default();
+            config.mode = Mode::Json;
+            let gateway = Gateway::new(Arc::clone(&self.0.function));
+            let mut listening = Host::new(gateway).with(config).listen(listener)?;
+            tell()?;
+            listening.wait().await;
+            return Ok(());
+        }
+        let router = Router::new().fallback(handle).with_state(self.clone());
+        // streamed answers are small writes
+        let listener = listener.tap_io(|stream| {
+            let _slower = stream.set_nodelay(true);
+        });
+        tell()?;
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        axum::serve(listener, service)
+            .await
+            .context("cannot listen any more")
+    }
+
+    /// Ends the functions.
+    async fn end(&self) {
+        futures::future::join_all(self.functions().map(|function| function.end())).await;
+    }
+
+    async fn answer(&self, request: Request, client: SocketAddr) -> Result<Response<Body>, Fault> {
+        let Parts {
+            door,
+            site,
+            function,
+            authorizer,
+            ..
+        } = &*self.0;
+        let asked = Asked::read(*door, site, request, client.ip()).await?;
+        if *door == Door::Invoke {
+            return door::invoke(function, &asked).await;
+        }
+        let passed = match authorizer {
+            Some(authorizer) => Some(authorizer.pass(*door, site, &asked).await?),
+            None => None,
+        };
+        let event = door.event(site, &asked, passed.as_ref()).to_string();
+        if event.len() > contract::PAYLOAD_BYTES {
+            return Err(Fault::RequestTooLarge(contract::PAYLOAD_BYTES));
+        }
+        let invocation = Invocation {
+            event: event.into(),
+            client_context: None,
+            trace_id: asked.trace_id.clone(),
+        };
+        let answered = async { door.answer(site, function.invoke(invocation).await).await };
+        let answered = tokio::time::timeout(door.waits(), answered).await;
+        let mut response = answered.map_err(|_late| Fault::Late(door.waits()))??;
+        door.sign(&asked, response.headers_mut());
+        Ok(response)
+    }
+
+    fn tell(&self, method: &Method, uri: &Uri, response: &Response<Body>, why: Option<&str>, took: Duration) {
+        if self.0.quiet && why.is_none() {
+            return;
+        }
+        let (status, took) = (response.status().as_u16(), millis(took));
+        let path = uri.path();
+        let line = match why {
+            Some(why) => format!("{method} {path} {BAD}{status}{BAD:#} {FAINT}{took}{FAINT:#} {why}"),
+            None => format!("{FAINT}{method} {path} {status} {took}{FAINT:#}"),
+        };
+        screen::note(&line);
+    }
+}
+
+async fn handle(
+    State(front): State<Front>,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response<Body> {
+    let began = Instant::now();
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    if let Some(stranger) = door::stranger(request.headers(), uri.authority()) {
+        let mut response = Response::new(Body::from("this emulator answers to localhost only\n"));
+        *response.status_mut() = StatusCode::FORBIDDEN;
+        let why = format!("it was called {stranger}, and answers to localhost and loopback addresses only");
+        front.tell(&method, &uri, &response, Some(&why), began.elapsed());
+        return response;
+    }
+    let (response, why) = match front.answer(request, client).await {
+        Ok(response) => {
+            let remark = response
+                .extensions()
+                .get::<Remark>()
+                .map(|remark| remark.0.clone());
+            (response, remark)
+        }
+        Err(fault) => (front.0.door.refuse(&fault), Some(fault.explain())),
+    };
+    front.tell(&method, &uri, &response, why.as_deref(), began.elapsed());
+    response
+}
