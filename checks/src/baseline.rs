@@ -15,6 +15,9 @@ pub struct Baseline {
     /// By mode, then by revision.
     #[serde(default)]
     server: BTreeMap<String, BTreeMap<String, Reasons>>,
+    /// What is not scored and may fail, by where the server runs.
+    #[serde(default)]
+    unscored: BTreeMap<String, Reasons>,
     /// By revision.
     #[serde(default)]
     client: BTreeMap<String, Reasons>,
@@ -39,6 +42,16 @@ impl Baseline {
             .and_then(|modes| modes.get(revision))
             .cloned()
             .unwrap_or_default()
+    }
+
+    /// What is not scored and may fail in these places.
+    #[must_use]
+    pub fn unscored(&self, places: &[&str]) -> Reasons {
+        let reasons = places.iter().filter_map(|place| self.unscored.get(*place));
+        reasons
+            .flatten()
+            .map(|(name, why)| (name.clone(), why.clone()))
+            .collect()
     }
 
     /// What our client is expected to fail.

@@ -38,6 +38,8 @@ pub(in super::super) struct Asked {
     pub(in super::super) client: IpAddr,
     pub(in super::super) at: Timestamp,
     pub(in super::super) trace_id: String,
+    /// The origin of a page of ours, as its browser has written it.
+    pub(in super::super) own_origin: Option<HeaderValue>,
 }
 
 impl Asked {
@@ -82,6 +84,7 @@ impl Asked {
             client,
             at,
             trace_id,
+            own_origin: None,
         };
         asked.forward(&door.domain(site));
         Ok(asked)
@@ -89,6 +92,18 @@ impl Asked {
 
     /// Adds what a door says of the one who called it, and puts its own name in the place of ours.
     fn forward(&mut self, domain: &str) {
+        // here we stand for the domain, so a page of ours is a page of its
+        let ours = self
+            .headers
+            .get(header::HOST)
+            .map(|host| [b"http://", host.as_bytes()].concat());
+        if let Some(origin) = self.headers.get(header::ORIGIN).cloned()
+            && ours.is_some_and(|ours| origin.as_bytes() == ours)
+            && let Ok(theirs) = HeaderValue::try_from(format!("https://{domain}"))
+        {
+            self.headers.insert(header::ORIGIN, theirs);
+            self.own_origin = Some(origin);
+        }
         let client = self.client.to_string();
         let seen = self
             .headers
