@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use checks::{
+    emulator::Emulator,
     program::{self, Program},
     tools,
 };
@@ -93,6 +94,63 @@ async fn the_python_sdk_uses_lambda_ops_over_stdio() {
         let call = [way, "stdio", "list-functions", "{}", server];
         let said = python(&[&call[..], &ACCOUNT].concat()).await;
         is_good(&said, version, "stdio");
+    }
+}
+
+/// The doors of AWS through which a client reaches the server itself.
+const DOORS: [&str; 7] = [
+    "apigw-v1",
+    "apigw-v1-stream",
+    "apigw-v2",
+    "url",
+    "url-stream",
+    "alb",
+    "invoke",
+];
+
+#[tokio::test]
+async fn mcp_inspector_uses_lambda_ops_through_the_doors_of_aws() {
+    for door in DOORS {
+        let emulator = Emulator::start(door, &[], &lambda_ops(), &ACCOUNT).await.unwrap();
+        let target = [emulator.url(), "--transport", "http"];
+        let listed = inspector(&target, &["--method", "tools/list"]).await;
+        assert_eq!(names(&listed), TOOLS, "{door}");
+        let called = inspector(
+            &target,
+            &["--method", "tools/call", "--tool-name", "list-functions"],
+        )
+        .await;
+        has_functions(&called["structuredContent"], door);
+        assert!(emulator.stop().await.unwrap().success());
+    }
+}
+
+/// There the gateway is the server that the client sees, and a tool returns a value.
+#[tokio::test]
+async fn mcp_inspector_uses_lambda_ops_as_a_target_of_agentcore_gateway() {
+    let emulator = Emulator::start("agentcore-target", &[], &lambda_ops(), &ACCOUNT)
+        .await
+        .unwrap();
+    let target = [emulator.url(), "--transport", "http"];
+    let listed = inspector(&target, &["--method", "tools/list"]).await;
+    let expected = TOOLS.map(|name| format!("lambda-ops___{name}"));
+    assert_eq!(names(&listed), expected);
+    let call = ["--method", "tools/call", "--tool-name"];
+    let called = inspector(&target, &[&call[..], &["lambda-ops___list-functions"]].concat()).await;
+    let text = called["content"][0]["text"].as_str().unwrap();
+    has_functions(&serde_json::from_str(text).unwrap(), "agentcore-target");
+    assert!(emulator.stop().await.unwrap().success());
+}
+
+#[tokio::test]
+async fn the_python_sdk_uses_lambda_ops_through_the_doors_of_aws() {
+    for door in ["apigw-v1", "apigw-v2", "url-stream", "alb"] {
+        let emulator = Emulator::start(door, &[], &lambda_ops(), &ACCOUNT).await.unwrap();
+        for (way, version) in [("legacy", "2025-11-25"), ("2026-07-28", "2026-07-28")] {
+            let said = python(&[way, "http", emulator.url(), "list-functions", "{}"]).await;
+            is_good(&said, version, door);
+        }
+        assert!(emulator.stop().await.unwrap().success());
     }
 }
 

@@ -104,16 +104,22 @@ impl ServerHandler for Gateway {
         let arguments = Value::Object(request.arguments.unwrap_or_default());
         let context = json!({"custom": custom, "env": {}, "client": {}});
         match self.invoke(arguments, Some(context)).await {
-            Outcome::Payload(payload) => {
-                let text = String::from_utf8_lossy(&payload).into_owned();
-                Ok(CallToolResult::success(vec![ContentBlock::text(text)]).into())
-            }
+            Outcome::Payload(payload) => Ok(result(&payload).into()),
             Outcome::Failed(failure) => {
                 Ok(CallToolResult::error(vec![ContentBlock::text(failure.message())]).into())
             }
             other => Err(broken("the function cannot be invoked", &other)),
         }
     }
+}
+
+/// The result for a value: its text, and the value itself where it can be a structured one.
+fn result(payload: &[u8]) -> CallToolResult {
+    if let Ok(value @ Value::Object(_)) = serde_json::from_slice(payload) {
+        return CallToolResult::structured(value);
+    }
+    let text = String::from_utf8_lossy(payload).into_owned();
+    CallToolResult::success(vec![ContentBlock::text(text)])
 }
 
 fn broken(what: &'static str, outcome: &Outcome) -> ErrorData {
