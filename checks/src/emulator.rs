@@ -16,7 +16,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{program, tools};
+use crate::{
+    processes::{self, Process},
+    program, tools,
+};
 
 /// How long it may take until it tells its URL.
 const START: Duration = Duration::from_secs(30);
@@ -137,36 +140,12 @@ impl Emulator {
         said.with_context(|| format!("it did not say {what:?}, but:\n{}", self.log()))
     }
 
-    /// The processes of its functions: their ids, with the states that the kernel has them in.
+    /// The processes of its functions.
     ///
     /// # Errors
     /// It has ended, or this is not Linux.
-    pub fn functions(&self) -> Result<Vec<(u32, char)>> {
-        let pid = self.child.id().context("the emulator has ended")?;
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir("/proc")? {
-            let name = entry?.file_name();
-            let Some(other) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
-                continue;
-            };
-            // one that ends meanwhile is none of ours any more
-            let Ok(stat) = std::fs::read_to_string(format!("/proc/{other}/stat")) else {
-                continue;
-            };
-            // pid (name) state parent …
-            let Some((_, rest)) = stat.rsplit_once(") ") else {
-                continue;
-            };
-            let mut fields = rest.split(' ');
-            let state = fields.next().and_then(|state| state.chars().next());
-            if let (Some(state), Some(parent)) = (state, fields.next())
-                && parent.parse() == Ok(pid)
-            {
-                found.push((other, state));
-            }
-        }
-        found.sort_unstable();
-        Ok(found)
+    pub fn functions(&self) -> Result<Vec<Process>> {
+        processes::children(self.child.id().context("the emulator has ended")?)
     }
 
     /// Ends it in the ordinary way and says how that went.

@@ -3,6 +3,7 @@
 pub mod baseline;
 pub mod emulator;
 pub mod fixtures;
+pub mod processes;
 pub mod program;
 pub mod suite;
 pub mod tools;

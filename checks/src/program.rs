@@ -18,6 +18,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+use crate::processes;
+
 /// How long a program may take until it answers.
 const START: Duration = Duration::from_secs(30);
 /// How often a program that does not answer yet is asked again. There is no event to wait for: it is another process.
@@ -140,13 +142,7 @@ impl Program {
     /// It has ended, or this is not Linux.
     pub fn memory(&self) -> Result<u64> {
         let pid = self.child.id().context("the program has ended")?;
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .context("no VmRSS in its status")?;
-        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(kib * 1024)
+        processes::memory(pid)
     }
 
     /// Asks it to end (SIGTERM).

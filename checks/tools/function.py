@@ -41,6 +41,8 @@ def answer(mode, connection, context, event):
     path = "invocation/%s/" % context["Lambda-Runtime-Aws-Request-Id"]
     said = {"event": json.loads(event), "clientContext": context["Lambda-Runtime-Client-Context"], "pid": os.getpid()}
     body = {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": json.dumps(said)}
+    if "elb" in str(said["event"]) and "multiValueHeaders" in said["event"]:
+        body["multiValueHeaders"] = {"content-type": ["application/json"]}
     match mode:
         case "echo":
             post(connection, path + "response", json.dumps(body))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use skydock::Failed;
 
 use crate::decision::Decision;
@@ -101,11 +101,15 @@ impl Event {
         (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
     }
 
-    /// The one error that API Gateway takes for status 401. It is not kept, and a denial is.
-    pub(crate) fn unauthorized(&self) -> Failed {
-        Failed {
-            kind: "Unauthorized",
-            message: "Unauthorized".to_owned(),
+    /// What is said of a token that nobody knows: to a REST API the one error that it takes for status 401, which is not
+    /// kept, as a denial is; to an HTTP API that it is not authorized, because an error there is a status 500.
+    pub(crate) fn refuse(&self) -> Result<Value, Failed> {
+        match self {
+            Self::Token { .. } | Self::Request { .. } => Err(Failed {
+                kind: "Unauthorized",
+                message: "Unauthorized".to_owned(),
+            }),
+            Self::Simple { .. } => Ok(json!({"isAuthorized": false})),
         }
     }
 
@@ -143,8 +147,6 @@ impl Shape {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     const ARN: &str = "arn:aws:execute-api:us-east-1:123456789012:abcdef123/test/POST/mcp";

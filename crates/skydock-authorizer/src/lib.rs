@@ -1,8 +1,10 @@
 //! Who may pass API Gateway: one Lambda function that answers TOKEN and REQUEST authorizers of REST APIs, and those of
 //! HTTP APIs.
 //!
-//! A request with no token that is known is told `Unauthorized`, which API Gateway makes a 401, and which starts the
-//! login of an MCP client; one whose principal is known and shut out is denied, which is a 403 and is cached.
+//! At a REST API a request with no token that is known is told `Unauthorized`, which API Gateway makes a 401, and which
+//! starts the login of an MCP client; one whose principal is known and shut out is denied, which is a 403 and is kept. At
+//! an HTTP API both are a 403: nothing promises a 401 there, but for a request without any token, which API Gateway itself
+//! answers.
 
 mod decision;
 mod event;
@@ -34,14 +36,14 @@ impl Authorizer {
     /// What API Gateway is told.
     ///
     /// # Errors
-    /// `Unauthorized` for a request without a token that is known, and what came for an event that is none of an
+    /// `Unauthorized` for a request to a REST API without a token that is known, and what came for an event that is none of an
     /// authorizer.
     pub fn decide(&self, event: Value) -> Result<Value, Failed> {
         let event = Event::read(event)?;
         let known = event.bearer().and_then(|token| self.principals.find(token));
         let Some((name, principal)) = known else {
             tracing::info!(api = event.kind(), "no token that is known");
-            return Err(event.unauthorized());
+            return event.refuse();
         };
         let decision = Decision {
             principal: name,

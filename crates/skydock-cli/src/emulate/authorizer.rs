@@ -83,7 +83,8 @@ impl Authorizer {
         let said = match self.function.invoke(invocation).await {
             Outcome::Payload(payload) => serde_json::from_slice(&payload)
                 .map_err(|error| Fault::Authorizer(format!("its answer is no JSON: {error}")))?,
-            Outcome::Failed(failure) if failure.message() == "Unauthorized" => {
+            // documented for REST APIs only
+            Outcome::Failed(failure) if failure.message() == "Unauthorized" && door != Door::ApigwV2 => {
                 return Err(Fault::Unauthorized("the authorizer said Unauthorized"));
             }
             Outcome::Failed(failure) => return Err(Fault::Authorizer(failure.explain())),
@@ -163,7 +164,7 @@ fn judge(door: Door, arn: &str, said: &Value) -> Result<Value, Fault> {
         let context = said.get("context").cloned().unwrap_or_else(|| json!({}));
         return match allowed.as_bool() {
             Some(true) => Ok(context),
-            Some(false) => Err(Fault::Forbidden),
+            Some(false) => Err(Fault::Forbidden { explicit: true }),
             None => Err(Fault::Authorizer(
                 "its isAuthorized is neither true nor false".to_owned(),
             )),
@@ -186,12 +187,15 @@ fn judge(door: Door, arn: &str, said: &Value) -> Result<Value, Fault> {
         })
         .filter_map(|statement| statement.get("Effect")?.as_str())
         .collect();
-    if effects.contains(&"Deny") || !effects.contains(&"Allow") {
-        return Err(Fault::Forbidden);
+    let explicit = effects.contains(&"Deny");
+    if explicit || !effects.contains(&"Allow") {
+        return Err(Fault::Forbidden { explicit });
     }
     let mut context = Map::new();
     if door != Door::ApigwV2 {
         context.insert("principalId".to_owned(), principal.into());
+        // how long it took, which nobody depends on
+        context.insert("integrationLatency".to_owned(), 0.into());
     }
     for (key, value) in said
         .get("context")
@@ -256,7 +260,10 @@ mod tests {
     fn a_policy_holds_for_what_it_names() {
         let stage = "arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4e5/prod/*";
         let passed = judge(Door::ApigwV1, ARN, &policy("Allow", stage)).unwrap();
-        assert_eq!(passed, json!({"principalId": "alice", "number": "1"}));
+        assert_eq!(
+            passed,
+            json!({"principalId": "alice", "integrationLatency": 0, "number": "1"})
+        );
         let other = "arn:aws:execute-api:us-east-1:123456789012:a1b2c3d4e5/prod/GET/mcp";
         for (effect, resource) in [
             ("Allow", other),
@@ -265,7 +272,7 @@ mod tests {
         ] {
             let judged = judge(Door::ApigwV1, ARN, &policy(effect, resource));
             assert!(
-                matches!(judged, Err(Fault::Forbidden)),
+                matches!(judged, Err(Fault::Forbidden { .. })),
                 "{effect} {resource}: {judged:?}"
             );
         }
@@ -297,7 +304,7 @@ mod tests {
         assert!(judge(Door::ApigwV2, ARN, &json!({"isAuthorized": true})).is_ok());
         assert!(matches!(
             judge(Door::ApigwV2, ARN, &json!({"isAuthorized": false})),
-            Err(Fault::Forbidden)
+            Err(Fault::Forbidden { .. })
         ));
     }
 }

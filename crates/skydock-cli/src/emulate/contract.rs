@@ -19,10 +19,8 @@ pub(super) const REST_API_WAITS: Duration = Duration::from_secs(29);
 /// The longest that API Gateway waits for an HTTP API.
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
 pub(super) const HTTP_API_WAITS: Duration = Duration::from_secs(30);
-/// The longest that a load balancer waits, unless its idle timeout is set.
-/// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html>
-pub(super) const LOAD_BALANCER_WAITS: Duration = Duration::from_secs(60);
-/// The longest that a function may run, and so the longest that any other door waits. Lambda's limits, as above.
+/// The longest that a function may run, and so the longest that any other door waits; a load balancer too, whatever its
+/// idle timeout: it "waits until your Lambda function responds or times out". Lambda's limits, as above.
 pub(super) const FUNCTION_RUNS: Duration = Duration::from_secs(900);
 
 /// The largest body that API Gateway takes. Its limits, as above.
@@ -36,8 +34,9 @@ pub(super) const LOAD_BALANCER_BYTES: usize = 1024 * 1024;
 pub(super) const INTEGRATION: &str = "application/vnd.awslambda.http-integration-response";
 /// What ends that beginning. Same page.
 pub(super) const DELIMITER: [u8; 8] = [0; 8];
-/// The longest beginning that is waited for. Nothing is said of one; this is ten times what headers may have.
-pub(super) const PRELUDE_BYTES: usize = 128 * 1024;
+/// Within so many bytes that beginning has to end.
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html>
+pub(super) const PRELUDE_BYTES: usize = 16 * 1024;
 
 /// Where functions are invoked. <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>
 pub(super) const FUNCTIONS: &str = "/2015-03-31/functions/";

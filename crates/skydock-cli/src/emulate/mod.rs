@@ -3,7 +3,7 @@
 mod authorizer;
 mod contract;
 mod door;
-mod function;
+pub mod function;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -238,6 +238,7 @@ fn front(args: &Args) -> Result<Front> {
             environments: args.environments,
             concurrency: args.concurrency,
             recycle: args.recycle,
+            freezes: true,
             quiet: args.quiet,
         }
     };

@@ -16,8 +16,11 @@ pub(in super::super) enum Fault {
     BrokeOff,
     /// There is no token, or none that the authorizer knows.
     Unauthorized(&'static str),
-    /// The authorizer has denied the request.
-    Forbidden,
+    /// The authorizer has denied the request, or allowed others only.
+    Forbidden {
+        /// Whether it said so.
+        explicit: bool,
+    },
     /// The authorizer itself failed.
     Authorizer(String),
     /// All environments are at work.
@@ -70,7 +73,12 @@ impl Fault {
             Self::RequestTooLarge(limit) => format!("the request is larger than {limit} bytes"),
             Self::BrokeOff => "the request broke off".to_owned(),
             Self::Unauthorized(why) => (*why).to_owned(),
-            Self::Forbidden => "the authorizer denied it".to_owned(),
+            Self::Forbidden { explicit: true } => "the authorizer denied it".to_owned(),
+            Self::Forbidden { explicit: false } => {
+                "the authorizer allowed other requests, and not this one; a policy is kept for the token, so let it name \
+                 the whole stage"
+                    .to_owned()
+            }
             Self::Authorizer(why) => format!("the authorizer failed: {why}"),
             Self::Throttled => {
                 "all environments are at work; there may be more with --environments".to_owned()

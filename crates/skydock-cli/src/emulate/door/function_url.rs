@@ -14,7 +14,7 @@ pub(super) fn refuse(fault: &Fault) -> Response<Body> {
         Fault::NoRoute => (StatusCode::NOT_FOUND, "Not Found"),
         Fault::RequestTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "Request Too Long"),
         Fault::BrokeOff => (StatusCode::BAD_REQUEST, "Bad Request"),
-        Fault::Unauthorized(_) | Fault::Forbidden => (StatusCode::FORBIDDEN, "Forbidden"),
+        Fault::Unauthorized(_) | Fault::Forbidden { .. } => (StatusCode::FORBIDDEN, "Forbidden"),
         Fault::Throttled => (StatusCode::TOO_MANY_REQUESTS, "Rate exceeded"),
         Fault::Late(_) => (StatusCode::GATEWAY_TIMEOUT, "Gateway Timeout"),
         Fault::Authorizer(_) | Fault::Failed(_) | Fault::Malformed(_) => {

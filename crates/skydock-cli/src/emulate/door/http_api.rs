@@ -15,9 +15,9 @@ pub(super) fn refuse(fault: &Fault) -> Response<Body> {
         Fault::RequestTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"),
         Fault::BrokeOff => (StatusCode::BAD_REQUEST, "Bad Request"),
         Fault::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "Unauthorized"),
-        Fault::Forbidden => (StatusCode::FORBIDDEN, "Forbidden"),
-        Fault::Late(_) => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
-        Fault::Authorizer(_) | Fault::Throttled | Fault::Failed(_) | Fault::Malformed(_) => {
+        Fault::Forbidden { .. } => (StatusCode::FORBIDDEN, "Forbidden"),
+        Fault::Late(_) | Fault::Throttled => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+        Fault::Authorizer(_) | Fault::Failed(_) | Fault::Malformed(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
         }
     };

@@ -130,11 +130,8 @@ fn answer(outcome: Outcome) -> Response<Body> {
             (Bytes::from(json!({"errorMessage": message}).to_string()), true)
         }
         Outcome::Throttled => {
-            return refused(
-                StatusCode::TOO_MANY_REQUESTS,
-                "TooManyRequestsException",
-                "Rate Exceeded.",
-            );
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            return refused(status, "TooManyRequestsException", "Rate Exceeded.");
         }
     };
     let mut response = reply::plain(StatusCode::OK, "application/json", payload);

@@ -16,7 +16,7 @@ use crate::emulate::contract;
 
 /// The event of a request.
 pub(super) fn event(site: &Site, asked: &Asked) -> Value {
-    let (body, is_base64) = asked.body(is_text);
+    let (body, is_base64) = asked.body();
     let target = format!(
         "arn:aws:elasticloadbalancing:{}:{}:targetgroup/emulated/{ID}",
         site.region,
@@ -63,12 +63,6 @@ fn query(query: &str, many: bool) -> Map<String, Value> {
     read
 }
 
-/// The media types whose bodies come as text. Same page.
-fn is_text(media: &str) -> bool {
-    media.starts_with("text/")
-        || ["application/json", "application/javascript", "application/xml"].contains(&media)
-}
-
 /// The response for an answer in one piece. Headers of the other kind are not read.
 pub(super) fn answer(site: &Site, payload: &[u8]) -> Result<Response<Body>, Fault> {
     if payload.len() > contract::LOAD_BALANCER_BYTES {
@@ -84,7 +78,17 @@ pub(super) fn answer(site: &Site, payload: &[u8]) -> Result<Response<Body>, Faul
     } else {
         &reply.headers
     };
-    let headers = reply::headers(headers.as_ref())?;
+    let Some(headers) = headers else {
+        let kind = if site.multi_value {
+            "multiValueHeaders"
+        } else {
+            "headers"
+        };
+        return Err(Fault::Malformed(format!(
+            "the function's answer has no {kind}, and this target group takes no others"
+        )));
+    };
+    let headers = reply::headers(Some(headers))?;
     reply.into_response(headers)
 }
 
@@ -96,7 +100,7 @@ pub(super) fn refuse(fault: &Fault) -> Response<Body> {
         Fault::RequestTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         Fault::BrokeOff => StatusCode::BAD_REQUEST,
         Fault::Unauthorized(_) => StatusCode::UNAUTHORIZED,
-        Fault::Forbidden => StatusCode::FORBIDDEN,
+        Fault::Forbidden { .. } => StatusCode::FORBIDDEN,
         Fault::Late(_) => StatusCode::GATEWAY_TIMEOUT,
         Fault::Authorizer(_) | Fault::Throttled | Fault::Failed(_) | Fault::Malformed(_) => {
             StatusCode::BAD_GATEWAY

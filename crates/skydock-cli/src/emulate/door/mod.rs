@@ -4,6 +4,7 @@
 mod agentcore;
 mod fault;
 mod function_url;
+mod headers;
 mod http_api;
 mod invoke;
 mod load_balancer;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderName, HeaderValue, Response, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header},
 };
 use clap::ValueEnum;
 use serde_json::Value;
@@ -91,7 +92,6 @@ impl Door {
         match self {
             Self::ApigwV1 => contract::REST_API_WAITS,
             Self::ApigwV2 => contract::HTTP_API_WAITS,
-            Self::Alb => contract::LOAD_BALANCER_WAITS,
             _ => contract::FUNCTION_RUNS,
         }
     }
@@ -146,13 +146,17 @@ impl Door {
     /// When the door gives a response of its own in its place.
     pub(super) async fn answer(self, site: &Site, outcome: Outcome) -> Result<Response<Body>, Fault> {
         match (self, fault::expect_answer(outcome)?) {
-            (Self::ApigwV1Stream, Answer::Stream(stream)) => Ok(rest_api::remap(stream::read(stream).await?)),
+            (Self::ApigwV1Stream, Answer::Stream(stream)) => Ok(headers::remap(stream::read(stream).await?)),
             (Self::ApigwV1Stream, Answer::Whole(_)) => Err(Fault::not_streamed()),
-            (Self::UrlStream, Answer::Stream(stream)) => stream::read_any(stream).await,
+            (Self::ApigwV1, Answer::Stream(stream)) => {
+                Ok(headers::remap(stream::head_alone(stream::read(stream).await?)))
+            }
+            (Self::UrlStream, Answer::Stream(stream)) => Ok(headers::remap(stream::read_any(stream).await?)),
             (Self::UrlStream, Answer::Whole(payload)) => Ok(stream::as_it_is(payload)),
             (_, Answer::Stream(_)) => Err(Fault::streamed()),
             (Self::ApigwV1, Answer::Whole(payload)) => rest_api::answer(&payload),
             (Self::Alb, Answer::Whole(payload)) => load_balancer::answer(site, &payload),
+            (Self::Url, Answer::Whole(payload)) => Ok(headers::remap(payload_v2::answer(&payload)?)),
             (_, Answer::Whole(payload)) => payload_v2::answer(&payload),
         }
     }
@@ -179,7 +183,8 @@ impl Door {
     /// The response of the door itself.
     pub(super) fn refuse(self, fault: &Fault) -> Response<Body> {
         match self {
-            Self::ApigwV1 | Self::ApigwV1Stream => rest_api::refuse(fault),
+            Self::ApigwV1 => rest_api::refuse(fault, StatusCode::BAD_GATEWAY),
+            Self::ApigwV1Stream => rest_api::refuse(fault, StatusCode::INTERNAL_SERVER_ERROR),
             Self::ApigwV2 => http_api::refuse(fault),
             Self::Alb => load_balancer::refuse(fault),
             Self::Url | Self::UrlStream | Self::Invoke | Self::AgentcoreTarget => function_url::refuse(fault),

@@ -5,7 +5,7 @@
 
 use axum::{
     body::Body,
-    http::{Response, StatusCode, header},
+    http::{HeaderValue, Response, StatusCode, header},
 };
 use reqwest::Url;
 use serde_json::{Map, Value, json};
@@ -19,7 +19,7 @@ use crate::emulate::contract;
 /// The event of a request.
 pub(super) fn event(door: Door, site: &Site, asked: &Asked, authorizer: Option<&Value>) -> Value {
     let is_url = door != Door::ApigwV2;
-    let (body, is_base64) = asked.body(is_text);
+    let (body, is_base64) = asked.body();
     let mut context = json!({
         "accountId": if is_url { "anonymous" } else { contract::ACCOUNT },
         "apiId": ID,
@@ -87,14 +87,6 @@ fn query(query: &str) -> Option<Value> {
     (!joined.is_empty()).then(|| joined.into())
 }
 
-/// The media types whose bodies come as text. (known)
-fn is_text(media: &str) -> bool {
-    media.starts_with("text/")
-        || media.ends_with("+json")
-        || media.ends_with("+xml")
-        || ["application/json", "application/javascript", "application/xml"].contains(&media)
-}
-
 /// The response for an answer in one piece. One without a status is a body.
 pub(super) fn answer(payload: &[u8]) -> Result<Response<Body>, Fault> {
     let value: Value = serde_json::from_slice(payload)
@@ -109,5 +101,8 @@ pub(super) fn answer(payload: &[u8]) -> Result<Response<Body>, Fault> {
     let mut reply = Reply::read(payload)?;
     let mut headers = reply::headers(reply.headers.as_ref())?;
     reply::add_cookies(&mut headers, reply.cookies.take())?;
+    headers
+        .entry(header::CONTENT_TYPE)
+        .or_insert(HeaderValue::from_static("application/json"));
     reply.into_response(headers)
 }

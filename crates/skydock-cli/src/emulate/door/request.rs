@@ -23,6 +23,9 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     header::UPGRADE,
 ];
 
+/// The media types beside `text/` whose bodies come as text.
+const TEXTS: [&str; 3] = ["application/json", "application/javascript", "application/xml"];
+
 /// A request that has arrived.
 #[derive(Debug)]
 pub(in super::super) struct Asked {
@@ -153,8 +156,10 @@ impl Asked {
             .collect()
     }
 
-    /// The body as text, or encoded where the door does not take it for text.
-    pub(super) fn body(&self, is_text: fn(&str) -> bool) -> (Value, bool) {
+    /// The body as text, or encoded where its media type is none of text, as all doors but REST APIs have it.
+    /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html>; of HTTP APIs and
+    /// function URLs it is (known).
+    pub(super) fn body(&self) -> (Value, bool) {
         use base64::{Engine as _, engine::general_purpose::STANDARD};
         if self.body.is_empty() {
             return (Value::Null, false);
@@ -168,7 +173,9 @@ impl Asked {
             .to_ascii_lowercase();
         let is_packed = self.headers.contains_key(header::CONTENT_ENCODING);
         match std::str::from_utf8(&self.body) {
-            Ok(text) if is_text(&media) && !is_packed => (text.into(), false),
+            Ok(text) if (media.starts_with("text/") || TEXTS.contains(&media.as_str())) && !is_packed => {
+                (text.into(), false)
+            }
             _ => (STANDARD.encode(&self.body).into(), true),
         }
     }

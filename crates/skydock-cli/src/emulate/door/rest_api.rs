@@ -10,7 +10,7 @@ use reqwest::Url;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Asked, Door, Fault, ID, Site,
+    Asked, Door, Fault, ID, Site, headers,
     reply::{self, Reply},
 };
 use crate::emulate::contract;
@@ -22,15 +22,6 @@ const KEYS: [&str; 5] = [
     "multiValueHeaders",
     "body",
     "isBase64Encoded",
-];
-
-/// Headers of a function's answer that reach the client under another name.
-/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html>
-const REMAPPED: [HeaderName; 4] = [
-    header::WWW_AUTHENTICATE,
-    header::DATE,
-    header::SERVER,
-    header::AUTHORIZATION,
 ];
 
 /// The event of a request.
@@ -67,8 +58,8 @@ pub(super) fn event(site: &Site, asked: &Asked, authorizer: Option<&Value>) -> V
         "resource": "/{proxy+}",
         "path": asked.path,
         "httpMethod": asked.method.as_str(),
-        "headers": asked.single_headers(false),
-        "multiValueHeaders": asked.many_headers(),
+        "headers": headers::passing(asked.single_headers(false)),
+        "multiValueHeaders": headers::passing(asked.many_headers()),
         "queryStringParameters": query,
         "multiValueQueryStringParameters": many_query,
         "pathParameters": {"proxy": asked.path.trim_start_matches('/')},
@@ -102,37 +93,21 @@ fn queries(query: &str) -> (Value, Value) {
 /// The response for an answer in one piece.
 pub(super) fn answer(payload: &[u8]) -> Result<Response<Body>, Fault> {
     let reply = Reply::read_strictly(payload, &KEYS)?;
-    let mut headers = reply::headers(reply.headers.as_ref())?;
+    let mut written = reply::headers(reply.headers.as_ref())?;
     // a name in both stands for the values of the list
     let many = reply::headers(reply.multi_value_headers.as_ref())?;
     for name in many.keys() {
-        headers.remove(name);
+        written.remove(name);
     }
-    headers.extend(many);
-    reply.into_response(headers).map(remap)
-}
-
-/// What API Gateway makes of a function's headers.
-pub(super) fn remap(mut response: Response<Body>) -> Response<Body> {
-    let headers = response.headers_mut();
-    for name in REMAPPED {
-        let values: Vec<HeaderValue> = headers.get_all(&name).iter().cloned().collect();
-        headers.remove(&name);
-        if let Ok(renamed) = HeaderName::try_from(format!("x-amzn-remapped-{name}")) {
-            for value in values {
-                headers.append(renamed.clone(), value);
-            }
-        }
-    }
-    headers
-        .entry(header::CONTENT_TYPE)
-        .or_insert(HeaderValue::from_static("application/json"));
-    response
+    written.extend(many);
+    reply.into_response(written).map(headers::remap)
 }
 
 /// The door's own response.
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html>
-pub(super) fn refuse(fault: &Fault) -> Response<Body> {
+///
+/// What the function answers wrongly has the status `malformed`: 502, and 500 where it is streamed.
+pub(super) fn refuse(fault: &Fault, malformed: StatusCode) -> Response<Body> {
     let (status, text, kind) = match fault {
         Fault::NoRoute => (StatusCode::FORBIDDEN, "Forbidden", "ForbiddenException"),
         Fault::RequestTooLarge(_) => (
@@ -142,8 +117,12 @@ pub(super) fn refuse(fault: &Fault) -> Response<Body> {
         ),
         Fault::BrokeOff => (StatusCode::BAD_REQUEST, "Bad Request", "BadRequestException"),
         Fault::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "Unauthorized", "UnauthorizedException"),
-        Fault::Forbidden => {
-            let text = "User is not authorized to access this resource with an explicit deny";
+        Fault::Forbidden { explicit } => {
+            let text = if *explicit {
+                "User is not authorized to access this resource with an explicit deny in an identity-based policy"
+            } else {
+                "User is not authorized to access this resource"
+            };
             let response = reply::message(StatusCode::FORBIDDEN, "Message", text);
             return with_type(response, "AccessDeniedException");
         }
@@ -161,11 +140,12 @@ pub(super) fn refuse(fault: &Fault) -> Response<Body> {
             "Internal server error",
             "InternalServerErrorException",
         ),
-        Fault::Failed(_) | Fault::Malformed(_) => (
+        Fault::Failed(_) => (
             StatusCode::BAD_GATEWAY,
             "Internal server error",
             "InternalServerErrorException",
         ),
+        Fault::Malformed(_) => (malformed, "Internal server error", "InternalServerErrorException"),
     };
     with_type(reply::message(status, "message", text), kind)
 }

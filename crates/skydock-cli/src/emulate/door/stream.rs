@@ -71,6 +71,14 @@ pub(super) async fn read_any(stream: Stream) -> Result<Response<Body>, Fault> {
     Ok(response)
 }
 
+/// What is left of a stream where one piece is wanted: status and headers, and no body. Same page.
+pub(super) fn head_alone(response: Response<Body>) -> Response<Body> {
+    let mut response = response.map(|_unread| Body::empty());
+    let remark = format!("no body: {}", Fault::streamed().explain());
+    response.extensions_mut().insert(Remark(remark));
+    response
+}
+
 /// An answer in one piece where a stream is wanted: nobody looks into it, so the client gets its JSON. (known)
 pub(super) fn as_it_is(payload: Bytes) -> Response<Body> {
     let mut response = reply::plain(StatusCode::OK, "application/octet-stream", payload);

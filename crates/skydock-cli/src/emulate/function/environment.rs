@@ -3,6 +3,7 @@
 //! <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>
 
 use std::{
+    os::unix::process::ExitStatusExt,
     process::ExitStatus,
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -30,6 +31,7 @@ pub(super) struct Environment {
     arn: String,
     timeout: Duration,
     concurrency: usize,
+    freezes: bool,
 }
 
 /// What can be done with an environment after an invocation.
@@ -63,6 +65,7 @@ impl Environment {
             arn: settings.arn.clone(),
             timeout: settings.timeout,
             concurrency: settings.concurrency,
+            freezes: settings.freezes && settings.concurrency == 1,
         };
         environment.initialized().await?;
         Ok(Arc::new(environment))
@@ -84,7 +87,7 @@ impl Environment {
             status = self.process.ended() => {
                 // what it said last may be there already
                 let said = self.api.phase().borrow().init_error.clone();
-                return Err(said.unwrap_or_else(|| exited(status)));
+                return Err(said.unwrap_or_else(|| exited("none", status)));
             }
         };
         match reached {
@@ -131,7 +134,7 @@ impl Environment {
         let end = tokio::select! {
             biased;
             settled = timeout_at(until, self.settled(finished)) => settled.map_err(|_late| self.late(&id)),
-            status = self.process.ended() => Err(exited(status)),
+            status = self.process.ended() => Err(exited(&id, status)),
         };
         match end {
             Ok(()) => End::Fit,
@@ -166,9 +169,9 @@ impl Environment {
         Failure::new("Sandbox.Timedout", &message)
     }
 
-    /// Freezes it until the next invocation. Where invocations overlap, nothing is frozen.
+    /// Freezes it until the next invocation, unless invocations overlap in it.
     pub(super) fn freeze(&self) {
-        if self.concurrency == 1 {
+        if self.freezes {
             self.process.freeze();
         }
     }
@@ -208,11 +211,16 @@ impl Environment {
     }
 }
 
-fn exited(status: ExitStatus) -> Failure {
-    Failure::new(
-        "Runtime.ExitError",
-        &format!("Runtime exited with error: {status}; its own words are above"),
-    )
+/// What a caller is told of a process that has ended, in Lambda's words. (known)
+fn exited(id: &str, status: ExitStatus) -> Failure {
+    let why = match (status.code(), status.signal()) {
+        (Some(0), _) => "without providing a reason".to_owned(),
+        (Some(code), _) => format!("with error: exit status {code}"),
+        (None, Some(signal)) => format!("with error: signal: {signal}"),
+        (None, None) => format!("with error: {status}"),
+    };
+    let message = format!("RequestId: {id} Error: Runtime exited {why}");
+    Failure::new("Runtime.ExitError", &message)
 }
 
 /// The program, with what Lambda puts into its environment. Region and credentials are the user's own.
@@ -230,7 +238,6 @@ fn command(settings: &Settings, api: &RuntimeApi, number: usize) -> Command {
             format!("/aws/lambda/{}", settings.name),
         )
         .env("AWS_LAMBDA_LOG_STREAM_NAME", format!("[$LATEST]{number:032x}"))
-        .env("AWS_EXECUTION_ENV", "AWS_Lambda_provided.al2023")
         .env("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
         .env("_HANDLER", "bootstrap")
         .env("TZ", ":UTC");

@@ -23,39 +23,45 @@ use crate::screen::{self, FAINT};
 
 /// What a function is and may.
 #[derive(Debug, Clone)]
-pub(super) struct Settings {
+pub struct Settings {
     /// What people call it.
-    pub(super) name: String,
-    pub(super) arn: String,
-    pub(super) program: OsString,
-    pub(super) arguments: Vec<OsString>,
+    pub name: String,
+    /// What AWS calls it.
+    pub arn: String,
+    /// What is started in each environment.
+    pub program: OsString,
+    /// What it is started with.
+    pub arguments: Vec<OsString>,
     /// What it finds in its environment beside what Lambda puts there.
-    pub(super) variables: Vec<(&'static str, String)>,
+    pub variables: Vec<(&'static str, String)>,
     /// How long an invocation may take.
-    pub(super) timeout: Duration,
+    pub timeout: Duration,
     /// How many environments there may be.
-    pub(super) environments: usize,
+    pub environments: usize,
     /// How many invocations one of them works on at once.
-    pub(super) concurrency: usize,
+    pub concurrency: usize,
     /// After how many invocations one is ended.
-    pub(super) recycle: Option<u64>,
+    pub recycle: Option<u64>,
+    /// Whether environments are frozen between invocations, as Lambda does unless they overlap.
+    pub freezes: bool,
     /// Whether to say nothing of what goes well.
-    pub(super) quiet: bool,
+    pub quiet: bool,
 }
 
 /// One call of a function.
 #[derive(Debug, Clone)]
-pub(super) struct Invocation {
-    pub(super) event: Bytes,
+pub struct Invocation {
+    /// JSON.
+    pub event: Bytes,
     /// JSON, as the caller of `Invoke` said it.
-    pub(super) client_context: Option<String>,
+    pub client_context: Option<String>,
     /// As in `X-Amzn-Trace-Id`.
-    pub(super) trace_id: String,
+    pub trace_id: String,
 }
 
 /// What came of an invocation.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub enum Outcome {
     /// An answer in one piece.
     Payload(Bytes),
     /// An answer that comes piece by piece.
@@ -68,16 +74,18 @@ pub(super) enum Outcome {
 
 /// An answer that comes piece by piece. The function is told nothing when nobody reads it any more, as in AWS.
 #[derive(Debug)]
-pub(super) struct Stream {
-    pub(super) content_type: String,
-    pub(super) pieces: mpsc::Receiver<Result<Bytes, Failure>>,
+pub struct Stream {
+    /// What the function calls it.
+    pub content_type: String,
+    /// The pieces; an error is the last.
+    pub pieces: mpsc::Receiver<Result<Bytes, Failure>>,
 }
 
 /// An error in place of an answer.
 #[derive(Debug, Clone)]
-pub(super) struct Failure {
+pub struct Failure {
     /// The error's JSON, as `Invoke` gives it.
-    pub(super) payload: Bytes,
+    pub payload: Bytes,
 }
 
 impl Failure {
@@ -95,13 +103,15 @@ impl Failure {
     }
 
     /// The message, or what stands in its place.
-    pub(super) fn message(&self) -> String {
+    #[must_use]
+    pub fn message(&self) -> String {
         self.text("errorMessage")
             .unwrap_or_else(|| String::from_utf8_lossy(&self.payload).into_owned())
     }
 
     /// The message with the kind in front.
-    pub(super) fn explain(&self) -> String {
+    #[must_use]
+    pub fn explain(&self) -> String {
         let message = self.message();
         match self.text("errorType") {
             Some(kind) if kind != message => format!("{kind}: {message}"),
@@ -110,12 +120,20 @@ impl Failure {
     }
 }
 
-/// A function with its environments.
-pub(super) struct Function {
+/// A function with its environments. They are ended when it is dropped; [`Function::end`] does it in order.
+pub struct Function {
     settings: Settings,
     pool: Mutex<Pool>,
     /// When the pool has changed.
     changed: Notify,
+}
+
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Function")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The environments that there are. Those that worked last stand last.
@@ -159,7 +177,9 @@ enum Refusal {
 }
 
 impl Function {
-    pub(super) fn new(settings: Settings) -> Arc<Self> {
+    /// A function, none of whose environments is started yet.
+    #[must_use]
+    pub fn new(settings: Settings) -> Arc<Self> {
         Arc::new(Self {
             settings,
             pool: Mutex::default(),
@@ -167,13 +187,18 @@ impl Function {
         })
     }
 
-    pub(super) fn name(&self) -> &str {
+    /// What people call it.
+    #[must_use]
+    pub fn name(&self) -> &str {
         &self.settings.name
     }
 
     /// Starts an environment before it is needed, so that a program that cannot start is told of at once. It is the
     /// first one that an invocation gets.
-    pub(super) async fn warm(&self) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn warm(&self) -> Result<(), Failure> {
         let number = {
             let mut pool = self.pool();
             pool.starting += 1;
@@ -191,7 +216,7 @@ impl Function {
     }
 
     /// Has an environment work on an invocation. It goes on when nobody waits for its answer any more, as in AWS.
-    pub(super) async fn invoke(self: &Arc<Self>, invocation: Invocation) -> Outcome {
+    pub async fn invoke(self: &Arc<Self>, invocation: Invocation) -> Outcome {
         let (reply, outcome) = oneshot::channel();
         tokio::spawn(Arc::clone(self).attend(invocation, reply));
         outcome
@@ -305,7 +330,7 @@ impl Function {
     }
 
     /// Ends all environments, as Lambda does when it needs them no more.
-    pub(super) async fn end(&self) {
+    pub async fn end(&self) {
         let slots = {
             let mut pool = self.pool();
             pool.ended = true;

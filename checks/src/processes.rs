@@ -1,0 +1,71 @@
+//! Other processes, as the kernel tells of them under `/proc`.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+/// A process of somebody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Process {
+    /// Its id.
+    pub id: u32,
+    /// What it does, as `ps` has it: `R` runs, `S` sleeps, `T` is stopped.
+    pub state: char,
+}
+
+/// The processes that `parent` has started itself.
+///
+/// # Errors
+/// This is not Linux.
+pub fn children(parent: u32) -> Result<Vec<Process>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // one that ends meanwhile is none of anybody's any more
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{id}/stat")) else {
+            continue;
+        };
+        // pid (name) state parent …
+        let Some((_, rest)) = stat.rsplit_once(") ") else {
+            continue;
+        };
+        let mut fields = rest.split(' ');
+        let state = fields.next().and_then(|state| state.chars().next());
+        if let (Some(state), Some(of)) = (state, fields.next())
+            && of.parse() == Ok(parent)
+        {
+            found.push(Process { id, state });
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// The resident memory of a process, in bytes.
+///
+/// # Errors
+/// It has ended, or this is not Linux.
+pub fn memory(id: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(Path::new("/proc").join(id.to_string()).join("status"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .context("no VmRSS in its status")?;
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib * 1024)
+}
+
+/// The resident memory of all that `parent` has started, in bytes.
+///
+/// # Errors
+/// One has ended meanwhile, or this is not Linux.
+pub fn memory_below(parent: u32) -> Result<u64> {
+    let mut all = 0;
+    for child in children(parent)? {
+        all += memory(child.id)? + memory_below(child.id)?;
+    }
+    Ok(all)
+}
