@@ -1,5 +1,6 @@
 //! The verb `emulate`: a server program, run as AWS Lambda would, behind one of AWS's doors.
 
+mod args;
 mod authorizer;
 mod contract;
 mod door;
@@ -20,7 +21,7 @@ use axum::{
     Router,
     body::Body,
     extract::{ConnectInfo, Request, State},
-    http::{Method, Response, StatusCode, Uri},
+    http::{Response, StatusCode},
     serve::ListenerExt,
 };
 use skydock::{Config, Host, Mode};
@@ -29,74 +30,17 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
+pub use self::{args::Args, authorizer::Kind, door::Door};
 use self::{
     authorizer::Authorizer,
     door::{Asked, Fault, Gateway, Site},
     function::{Function, Invocation, Settings, millis},
 };
-pub use self::{authorizer::Kind, door::Door};
 use crate::{
     listen::bind,
     screen::{self, BAD, FAINT},
     usage::Usage,
 };
-
-/// Run a server as AWS Lambda would, behind one of AWS's doors, on this machine
-///
-/// Starts COMMAND with a runtime API of Lambda on loopback, and listens as DOOR would. The URL to give to an MCP client is
-/// printed on stdout; what happens on stderr. Nothing outside this machine is reached.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  \
-    skydock emulate url-stream -- target/release/pizza\n  \
-    skydock emulate apigw-v1 --authorizer 'skydock-authorizer --principals principals.toml' -- pizza\n  \
-    skydock emulate alb --environments 3 --recycle 10 -- my-server --mode stateless")]
-pub struct Args {
-    /// The door
-    #[arg(value_enum)]
-    door: Door,
-    /// The loopback address to listen on; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9000")]
-    listen: SocketAddr,
-    /// How many environments there may be; they are started when they are needed
-    #[arg(long, value_name = "N", default_value_t = 8)]
-    environments: usize,
-    /// How many invocations one environment works on at once, as on Lambda Managed Instances
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    concurrency: usize,
-    /// Seconds that the function may take for an invocation
-    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
-    timeout: f64,
-    /// End an environment after so many invocations
-    #[arg(long, value_name = "N")]
-    recycle: Option<u64>,
-    /// What the function is told of how to respond; by default what the door takes
-    #[arg(long, value_name = "HOW", env = "SKYDOCK_LAMBDA_RESPONSE")]
-    lambda_response: Option<String>,
-    /// The stage of an API [default: prod for apigw-v1, $default for apigw-v2]
-    #[arg(long, value_name = "NAME")]
-    stage: Option<String>,
-    /// The load balancer's target group has multi-value headers
-    #[arg(long)]
-    multi_value: bool,
-    /// The command of a Lambda authorizer in front of an API
-    #[arg(long, value_name = "COMMAND")]
-    authorizer: Option<String>,
-    /// What a REST API's authorizer is asked with
-    #[arg(long, value_enum, default_value_t = Kind::Token)]
-    authorizer_type: Kind,
-    /// Seconds that an authorizer's answer is kept
-    #[arg(long, value_name = "SECONDS", default_value_t = contract::AUTHORIZER_TTL)]
-    authorizer_ttl: u32,
-    /// The region in names and events; the function's own region and credentials are yours
-    #[arg(long, value_name = "NAME", env = "AWS_REGION", default_value = "us-east-1")]
-    region: String,
-    /// Say nothing but what goes wrong
-    #[arg(long)]
-    quiet: bool,
-    /// The server's program and its arguments
-    #[arg(last = true, required = true, value_name = "COMMAND")]
-    command: Vec<OsString>,
-}
 
 /// What a response says beside itself, to the one who tries it out.
 #[derive(Debug, Clone)]
@@ -119,7 +63,7 @@ struct Parts {
 /// # Errors
 /// [`Usage`] when it cannot be done as it was asked; else why the function does not start.
 pub async fn run(args: Args) -> Result<ExitCode> {
-    Usage::check(faults(&args))?;
+    Usage::check(args::faults(&args))?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let listener = bind(args.listen, "the emulator").await?;
@@ -144,71 +88,6 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         _ = terminate.recv() => {}
     }
     outcome.map(|()| ExitCode::SUCCESS)
-}
-
-/// Everything that is wrong with what was asked for.
-fn faults(args: &Args) -> Vec<String> {
-    let mut faults = Vec::new();
-    let door = args.door.to_string();
-    for (flag, value) in [
-        ("--environments", args.environments),
-        ("--concurrency", args.concurrency),
-    ] {
-        if !(1..=1_000).contains(&value) {
-            faults.push(format!("{flag} {value}: write a number from 1 to 1000"));
-        }
-    }
-    if !(args.timeout > 0.0 && args.timeout <= contract::FUNCTION_RUNS.as_secs_f64()) {
-        faults.push(format!(
-            "--timeout {}: Lambda takes more than 0 and at most {} seconds",
-            args.timeout,
-            contract::FUNCTION_RUNS.as_secs()
-        ));
-    }
-    if args.recycle == Some(0) {
-        faults.push("--recycle 0: write 1 or more".to_owned());
-    }
-    if let Some(how) = args
-        .lambda_response
-        .as_deref()
-        .filter(|how| !["buffered", "streamed"].contains(how))
-    {
-        faults.push(format!("--lambda-response {how:?}: write buffered or streamed"));
-    }
-    if let Some(stage) = &args.stage {
-        if !args.door.is_api_gateway() {
-            faults.push(format!(
-                "--stage {stage}: {door} has no stages; only API Gateway has"
-            ));
-        }
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        if stage != door::DEFAULT_STAGE && (stage.is_empty() || !stage.bytes().all(plain)) {
-            faults.push(format!(
-                "--stage {stage:?}: write letters, digits, - and _, or $default"
-            ));
-        }
-    }
-    if args.multi_value && args.door != Door::Alb {
-        faults.push(format!("--multi-value: {door} is no load balancer"));
-    }
-    if let Some(command) = &args.authorizer {
-        if !args.door.is_api_gateway() {
-            faults.push(format!(
-                "--authorizer: {door} has no Lambda authorizer; only API Gateway has"
-            ));
-        }
-        if shlex::split(command).is_none_or(|words| words.is_empty()) {
-            faults.push(format!("--authorizer {command:?} is no command line"));
-        }
-    }
-    if args.authorizer_ttl > contract::AUTHORIZER_TTL_MAX {
-        faults.push(format!(
-            "--authorizer-ttl {}: API Gateway takes at most {}",
-            args.authorizer_ttl,
-            contract::AUTHORIZER_TTL_MAX
-        ));
-    }
-    faults
 }
 
 fn front(args: &Args) -> Result<Front> {
@@ -347,15 +226,14 @@ impl Front {
         Ok(response)
     }
 
-    fn tell(&self, method: &Method, uri: &Uri, response: &Response<Body>, why: Option<&str>, took: Duration) {
+    fn tell(&self, request: &str, status: StatusCode, why: Option<&str>, took: Duration) {
         if self.0.quiet && why.is_none() {
             return;
         }
-        let (status, took) = (response.status().as_u16(), millis(took));
-        let path = uri.path();
+        let (status, took) = (status.as_u16(), millis(took));
         let line = match why {
-            Some(why) => format!("{method} {path} {BAD}{status}{BAD:#} {FAINT}{took}{FAINT:#} {why}"),
-            None => format!("{FAINT}{method} {path} {status} {took}{FAINT:#}"),
+            Some(why) => format!("{request} {BAD}{status}{BAD:#} {FAINT}{took}{FAINT:#} {why}"),
+            None => format!("{FAINT}{request} {status} {took}{FAINT:#}"),
         };
         screen::note(&line);
     }
@@ -367,12 +245,12 @@ async fn handle(
     request: Request,
 ) -> Response<Body> {
     let began = Instant::now();
-    let (method, uri) = (request.method().clone(), request.uri().clone());
-    if let Some(stranger) = door::stranger(request.headers(), uri.authority()) {
+    let line = format!("{} {}", request.method(), request.uri().path());
+    if let Some(stranger) = door::stranger(request.headers(), request.uri().authority()) {
         let mut response = Response::new(Body::from("this emulator answers to localhost only\n"));
         *response.status_mut() = StatusCode::FORBIDDEN;
         let why = format!("it was called {stranger}, and answers to localhost and loopback addresses only");
-        front.tell(&method, &uri, &response, Some(&why), began.elapsed());
+        front.tell(&line, response.status(), Some(&why), began.elapsed());
         return response;
     }
     let (response, why) = match front.answer(request, client).await {
@@ -385,6 +263,6 @@ async fn handle(
         }
         Err(fault) => (front.0.door.refuse(&fault), Some(fault.explain())),
     };
-    front.tell(&method, &uri, &response, why.as_deref(), began.elapsed());
+    front.tell(&line, response.status(), why.as_deref(), began.elapsed());
     response
 }

@@ -4,6 +4,7 @@
 mod call;
 mod config;
 mod demo;
+mod emulate;
 mod hostile;
 mod login;
 mod program;
