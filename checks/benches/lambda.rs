@@ -20,8 +20,10 @@ use checks::{processes, tools};
 use serde_json::{Value, json};
 use skydock_cli::emulate::function::{Function, Invocation, Outcome, Settings};
 
-/// How often each program is started; the programs take turns.
-const ROUNDS: usize = 15;
+/// How often each program is started to see how long that takes; they take turns.
+const STARTS: usize = 60;
+/// How often each program is started to be called.
+const ROUNDS: usize = 5;
 /// Calls before the measured ones: Node.js compiles what it sees often.
 const WARM_UP: usize = 200;
 /// Measured calls of one start.
@@ -40,16 +42,16 @@ struct Peer {
     shipped: PathBuf,
 }
 
-/// What one start of a program has cost.
-#[derive(Debug, Clone)]
-struct Run {
-    /// From its start to its first poll.
-    ready: Duration,
-    /// From its start to its first answer.
-    answered: Duration,
+/// What a program has cost.
+#[derive(Debug, Clone, Default)]
+struct Cost {
+    /// From each start to its first poll.
+    ready: Vec<Duration>,
+    /// From each start to its first answer.
+    answered: Vec<Duration>,
     /// Each measured call.
     calls: Vec<Duration>,
-    /// Resident memory after them, in bytes.
+    /// Resident memory after them, in bytes, at the most.
     memory: u64,
 }
 
@@ -69,31 +71,52 @@ async fn measure() -> Result<()> {
             "{program} is missing; run checks/benches/lambda, which builds it"
         );
     }
-    let mut runs: Vec<Vec<Run>> = peers.iter().map(|_| Vec::new()).collect();
-    for round in 1..=ROUNDS {
-        for (peer, runs) in peers.iter().zip(&mut runs) {
-            let run = peer.run().await;
-            runs.push(run.with_context(|| format!("{} in round {round}", peer.name))?);
+    let mut costs = vec![Cost::default(); peers.len()];
+    let turns = (0..STARTS)
+        .map(|turn| (turn, 0))
+        .chain((0..ROUNDS).map(|turn| (STARTS + turn, CALLS)));
+    for (turn, calls) in turns {
+        tell(&format!("turn {} of {}", turn + 1, STARTS + ROUNDS));
+        for at in order(turn, peers.len()) {
+            let (peer, cost) = (&peers[at], &mut costs[at]);
+            let ran = async {
+                if calls == 0 {
+                    // one start that does not count, so that none pays for the program before it
+                    peer.run(&mut Cost::default(), 0).await?;
+                }
+                peer.run(cost, calls).await
+            };
+            ran.await
+                .with_context(|| format!("{} in turn {turn}", peer.name))?;
         }
-        eprintln_progress(round);
     }
-    println!("{ROUNDS} starts each, {CALLS} calls after {WARM_UP}; medians of the starts, calls pooled\n");
+    println!("{STARTS} starts, medians; {ROUNDS} times {CALLS} calls after {WARM_UP}, pooled\n");
     println!(
         "| | start → first poll | start → first answer | call p50 | call p99 | memory | program | zip |"
     );
     println!("|---|---|---|---|---|---|---|---|");
-    for (peer, runs) in peers.iter().zip(&runs) {
+    for (peer, cost) in peers.iter().zip(&costs) {
         let (size, zip) = sizes(&peer.shipped)?;
-        println!("{}", row(peer.name, runs, size, zip));
+        println!("{}", row(peer.name, cost, size, zip));
     }
     println!();
-    bars(&peers, &runs)
+    bars(&peers, &costs)
+}
+
+/// Who comes after whom, another way each turn: what one leaves to the next should not fall on the same one always.
+fn order(turn: usize, count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    order.rotate_left(turn % count);
+    if turn / count % 2 == 1 {
+        order.reverse();
+    }
+    order
 }
 
 /// Tells how far it is, on stderr.
-fn eprintln_progress(round: usize) {
+fn tell(line: &str) {
     use std::io::Write as _;
-    let _closed = write!(std::io::stderr(), "\rround {round} of {ROUNDS} ");
+    let _closed = write!(std::io::stderr(), "\r{line} ");
 }
 
 fn peers() -> Vec<Peer> {
@@ -112,20 +135,20 @@ fn peers() -> Vec<Peer> {
     };
     let ours = root.join("target/release/pizza");
     let theirs = rivals.join("lambda-http/rival-lambda-http");
-    let quiet = ("AWS_LAMBDA_LOG_LEVEL", "WARN");
+    let (log, quiet) = (("SKYDOCK_LOG", "warn"), ("AWS_LAMBDA_LOG_LEVEL", "WARN"));
     let no_stage = ("AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH", "true");
     vec![
         rust(
             "skydock",
             ours.clone(),
             false,
-            &[("SKYDOCK_LAMBDA_RESPONSE", "buffered")],
+            &[log, ("SKYDOCK_LAMBDA_RESPONSE", "buffered")],
         ),
         rust(
             "skydock, streamed",
             ours,
             true,
-            &[("SKYDOCK_LAMBDA_RESPONSE", "streamed")],
+            &[log, ("SKYDOCK_LAMBDA_RESPONSE", "streamed")],
         ),
         rust("lambda_http + rmcp", theirs.clone(), false, &[quiet, no_stage]),
         rust(
@@ -154,7 +177,8 @@ fn peers() -> Vec<Peer> {
 }
 
 impl Peer {
-    async fn run(&self) -> Result<Run> {
+    /// Starts it, and measures the start, or so many calls.
+    async fn run(&self, cost: &mut Cost, calls: usize) -> Result<()> {
         let function = Function::new(Settings {
             name: "pizza".to_owned(),
             arn: "arn:aws:lambda:us-east-1:123456789012:function:pizza".to_owned(),
@@ -175,24 +199,21 @@ impl Peer {
         }
         let ready = began.elapsed();
         call(&function, &event, self.streams).await?;
-        let answered = began.elapsed();
-        for _ in 0..WARM_UP {
+        if calls == 0 {
+            cost.ready.push(ready);
+            cost.answered.push(began.elapsed());
+        }
+        for _ in 0..WARM_UP.min(calls) {
             call(&function, &event, self.streams).await?;
         }
-        let mut calls = Vec::with_capacity(CALLS);
-        for _ in 0..CALLS {
+        for _ in 0..calls {
             let began = Instant::now();
             call(&function, &event, self.streams).await?;
-            calls.push(began.elapsed());
+            cost.calls.push(began.elapsed());
         }
-        let memory = processes::memory_below(std::process::id())?;
+        cost.memory = cost.memory.max(processes::memory_below(std::process::id())?);
         function.end().await;
-        Ok(Run {
-            ready,
-            answered,
-            calls,
-            memory,
-        })
+        Ok(())
     }
 }
 
@@ -276,16 +297,11 @@ fn percentile(sorted: &[Duration], share: f64) -> Duration {
     sorted[at]
 }
 
-fn median(values: impl Iterator<Item = Duration>) -> Duration {
-    let mut values: Vec<_> = values.collect();
+/// The value that so large a share of all is not above.
+fn share(values: &[Duration], share: f64) -> Duration {
+    let mut values = values.to_vec();
     values.sort_unstable();
-    percentile(&values, 0.5)
-}
-
-fn pooled(runs: &[Run]) -> Vec<Duration> {
-    let mut calls: Vec<_> = runs.iter().flat_map(|run| run.calls.iter().copied()).collect();
-    calls.sort_unstable();
-    calls
+    percentile(&values, share)
 }
 
 fn millis(time: Duration) -> String {
@@ -297,16 +313,14 @@ fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
-fn row(name: &str, runs: &[Run], size: u64, zip: u64) -> String {
-    let calls = pooled(runs);
-    let memory = runs.iter().map(|run| run.memory).max().unwrap_or_default();
+fn row(name: &str, cost: &Cost, size: u64, zip: u64) -> String {
     format!(
         "| {name} | {} | {} | {} | {} | {} | {} | {} |",
-        millis(median(runs.iter().map(|run| run.ready))),
-        millis(median(runs.iter().map(|run| run.answered))),
-        millis(percentile(&calls, 0.5)),
-        millis(percentile(&calls, 0.99)),
-        megabytes(memory),
+        millis(share(&cost.ready, 0.5)),
+        millis(share(&cost.answered, 0.5)),
+        millis(share(&cost.calls, 0.5)),
+        millis(share(&cost.calls, 0.99)),
+        megabytes(cost.memory),
         megabytes(size),
         megabytes(zip),
     )
@@ -333,10 +347,10 @@ fn sizes(shipped: &Path) -> Result<(u64, u64)> {
 
 /// The bars of the project, held or not.
 #[expect(clippy::cast_precision_loss, reason = "a ratio with two digits")]
-fn bars(peers: &[Peer], runs: &[Vec<Run>]) -> Result<()> {
+fn bars(peers: &[Peer], costs: &[Cost]) -> Result<()> {
     let of = |name: &str| {
         let at = peers.iter().position(|peer| peer.name == name);
-        at.map(|at| &runs[at])
+        at.map(|at| &costs[at])
             .with_context(|| format!("{name} was not measured"))
     };
     let (buffered, streamed, theirs) = (
@@ -344,10 +358,9 @@ fn bars(peers: &[Peer], runs: &[Vec<Run>]) -> Result<()> {
         of("skydock, streamed")?,
         of("lambda_http + rmcp")?,
     );
-    let p50 = |runs: &[Run]| percentile(&pooled(runs), 0.5);
-    let apart = p50(streamed).as_secs_f64() - p50(buffered).as_secs_f64();
-    let start = |runs: &[Run]| median(runs.iter().map(|run| run.answered)).as_secs_f64();
-    let ratio = start(buffered) / start(theirs);
+    let p50 = |values: &[Duration]| share(values, 0.5).as_secs_f64();
+    let apart = p50(&streamed.calls) - p50(&buffered.calls);
+    let ratio = p50(&buffered.answered) / p50(&theirs.answered);
     let (_, zip) = sizes(&peers[0].shipped)?;
     let verdict = |held: bool| if held { "held" } else { "NOT HELD" };
     println!(

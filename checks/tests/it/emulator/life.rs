@@ -147,6 +147,28 @@ async fn a_function_that_ends_is_told_of_with_its_status() {
 }
 
 #[tokio::test]
+async fn one_that_is_killed_between_invocations_is_told_of_and_replaced() {
+    let emulator = server("url", &[]).await;
+    let pid = emulator.functions().unwrap()[0].id;
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    let failed = call(emulator.url(), "test_simple_text", &json!({}))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(failed.status(), 502);
+    emulator
+        .says("Runtime exited with error: signal: 9")
+        .await
+        .unwrap();
+    let answered = call(emulator.url(), "test_simple_text", &json!({}))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answered.status(), 200);
+}
+
+#[tokio::test]
 async fn one_that_cannot_start_is_told_of_before_there_is_a_url() {
     let start = async |binary: &str, arguments: &[&str]| {
         let started = checks::emulator::Emulator::start("url", &[], Path::new(binary), arguments).await;

@@ -49,10 +49,9 @@ pub(super) async fn read(mut stream: Stream) -> Result<Response<Body>, Fault> {
     };
     let prelude = start.split_to(at);
     let first = start.split_off(contract::DELIMITER.len()).freeze();
-    let reply = Reply::read(&prelude)?;
+    let mut reply = Reply::read(&prelude)?;
     let mut headers = reply::headers(reply.headers.as_ref())?;
     headers.extend(reply::headers(reply.multi_value_headers.as_ref())?);
-    let mut reply = reply;
     reply::add_cookies(&mut headers, reply.cookies.take())?;
     let response = reply.into_response(headers)?;
     Ok(response.map(|_empty| body(first, stream)))

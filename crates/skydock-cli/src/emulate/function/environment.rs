@@ -125,12 +125,12 @@ impl Environment {
         };
         let until = Instant::now() + self.timeout;
         self.process.thaw();
-        self.api.give(Job {
+        let job = Job {
             headers: self.headers(&id, &invocation),
             id: id.clone(),
             event: invocation.event,
-            waiting,
-        });
+        };
+        self.api.give(job, waiting);
         let end = tokio::select! {
             biased;
             settled = timeout_at(until, self.settled(finished)) => settled.map_err(|_late| self.late(&id)),

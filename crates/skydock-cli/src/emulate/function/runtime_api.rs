@@ -43,7 +43,6 @@ pub(super) struct Job {
     pub(super) id: String,
     pub(super) headers: HeaderMap,
     pub(super) event: Bytes,
-    pub(super) waiting: Waiting,
 }
 
 /// Who waits for the answer.
@@ -77,7 +76,7 @@ pub(super) struct Phase {
 
 struct Api {
     queue: tokio::sync::Mutex<mpsc::UnboundedReceiver<Job>>,
-    /// The invocations that were handed out and not answered.
+    /// Who waits for an answer, by the invocation.
     given: Mutex<BTreeMap<String, Waiting>>,
     phase: watch::Sender<Phase>,
     function: String,
@@ -138,7 +137,8 @@ impl RuntimeApi {
     }
 
     /// Hands an invocation to whoever asks next.
-    pub(super) fn give(&self, job: Job) {
+    pub(super) fn give(&self, job: Job, waiting: Waiting) {
+        self.api.given().insert(job.id.clone(), waiting);
         let _open_as_long_as_we_are = self.jobs.send(job);
     }
 
@@ -182,7 +182,6 @@ async fn next(State(api): State<Arc<Api>>) -> Response {
     let Some(job) = job else {
         return error(StatusCode::GONE, "Ended", "the environment ends");
     };
-    api.given().insert(job.id, job.waiting);
     (job.headers, Body::from(job.event)).into_response()
 }
 

@@ -120,6 +120,11 @@ impl Client {
         Self { api, kept: None }
     }
 
+    /// Opens a connection for the next request. An error comes with that request.
+    pub(super) async fn connect_ahead(&mut self) {
+        self.kept = self.connect().await.ok();
+    }
+
     /// Waits for the next invocation, however long that takes, and gives it with its event; nothing when `stop` is
     /// cancelled first. Once its head has come it is ours, and `stop` does not end the wait for the rest.
     pub(super) async fn next(

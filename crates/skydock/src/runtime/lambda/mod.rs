@@ -66,10 +66,12 @@ async fn work<W: Work + Clone + 'static>(
     work: &W,
     stop: CancellationToken,
 ) -> Result<(), Error> {
+    let mut first = Poller::new(api.clone(), work.clone());
     // Lambda sends SIGTERM to those only who have an extension, and takes registrations until the first poll
-    let _extension = register(api.clone()).await;
+    let (_extension, ()) = tokio::join!(register(api.clone()), first.connect());
     let mut pollers = JoinSet::new();
-    for _ in 0..lines {
+    pollers.spawn(first.run(stop.clone()));
+    for _ in 1..lines {
         pollers.spawn(Poller::new(api.clone(), work.clone()).run(stop.clone()));
     }
     while let Some(ended) = pollers.join_next().await {

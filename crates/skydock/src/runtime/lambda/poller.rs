@@ -57,6 +57,11 @@ impl<W: Work> Poller<W> {
         }
     }
 
+    /// Connects before there is something to ask. When that fails, so will the question, which says so.
+    pub(super) async fn connect(&mut self) {
+        self.client.connect_ahead().await;
+    }
+
     /// Works until `stop` is cancelled; what was fetched by then is answered.
     pub(super) async fn run(mut self, stop: CancellationToken) -> Result<(), Failure> {
         let mut failures = 0;
