@@ -187,6 +187,7 @@ impl Peer {
             variables: self.variables.clone(),
             timeout: Duration::from_secs(30),
             environments: 1,
+            in_turn: false,
             concurrency: 1,
             recycle: None,
             freezes: false,

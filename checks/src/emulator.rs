@@ -145,7 +145,10 @@ impl Emulator {
     /// # Errors
     /// It has ended, or this is not Linux.
     pub fn functions(&self) -> Result<Vec<Process>> {
-        processes::children(self.child.id().context("the emulator has ended")?)
+        let mut found = processes::children(self.child.id().context("the emulator has ended")?)?;
+        // a shell watches over each
+        found.retain(|process| process.name != "sh");
+        Ok(found)
     }
 
     /// Ends it in the ordinary way and says how that went.

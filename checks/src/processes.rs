@@ -5,12 +5,14 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 /// A process of somebody else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Process {
     /// Its id.
     pub id: u32,
     /// What it does, as `ps` has it: `R` runs, `S` sleeps, `T` is stopped.
     pub state: char,
+    /// The first letters of its program's name.
+    pub name: String,
 }
 
 /// The processes that `parent` has started itself.
@@ -29,15 +31,17 @@ pub fn children(parent: u32) -> Result<Vec<Process>> {
             continue;
         };
         // pid (name) state parent …
-        let Some((_, rest)) = stat.rsplit_once(") ") else {
+        let Some((start, rest)) = stat.rsplit_once(") ") else {
             continue;
         };
+        let name = start.split_once('(').map_or(start, |(_id, name)| name);
         let mut fields = rest.split(' ');
         let state = fields.next().and_then(|state| state.chars().next());
         if let (Some(state), Some(of)) = (state, fields.next())
             && of.parse() == Ok(parent)
         {
-            found.push(Process { id, state });
+            let name = name.to_owned();
+            found.push(Process { id, state, name });
         }
     }
     found.sort_unstable();

@@ -23,7 +23,7 @@ from botocore.config import Config
 
 REGION = "eu-central-1"
 SCOPE = "mcp/use"
-# What AWS takes in a request, and what a function may be when it is unpacked.
+# What AWS takes in a request (documented as 50 MB and 250 MB), and what a function may be when it is unpacked.
 ZIPPED, UNZIPPED = 50 * 1024 * 1024, 250 * 1024 * 1024
 
 
@@ -33,11 +33,10 @@ def package(program):
         subprocess.run(["strip", "-o", stripped.name, program], check=True)
         bootstrap = Path(stripped.name).read_bytes()
     zipped = io.BytesIO()
-    with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with zipfile.ZipFile(zipped, "w") as archive:
         entry = zipfile.ZipInfo("bootstrap")
-        entry.compress_type = zipfile.ZIP_DEFLATED
         entry.external_attr = 0o755 << 16
-        archive.writestr(entry, bootstrap)
+        archive.writestr(entry, bootstrap, zipfile.ZIP_DEFLATED, compresslevel=1)
     sizes = {
         "built": Path(program).stat().st_size,
         "stripped": len(bootstrap),
@@ -60,7 +59,6 @@ def function(client, name, code, response, mode, key):
         MemorySize=256,
         Environment={"Variables": {"SKYDOCK_LAMBDA_RESPONSE": response, "SKYDOCK_STATE_KEY": key}},
     )
-    client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
     url = client.create_function_url_config(FunctionName=name, AuthType="NONE", InvokeMode=mode)
     client.add_permission(
         FunctionName=name,
@@ -140,6 +138,8 @@ def main(endpoint, program, key):
     functions = client("lambda")
     arn, buffered = function(functions, "buffered", code, "buffered", "BUFFERED", key)
     _, streamed = function(functions, "streamed", code, "streamed", "RESPONSE_STREAM", key)
+    for name in ("buffered", "streamed"):
+        functions.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
     made, machine, secret = pool(client("cognito-idp"))
     issuer = f"https://cognito-idp.{REGION}.amazonaws.com/{made}"
     api = http_api(client("apigatewayv2"), arn, issuer, machine)

@@ -80,7 +80,7 @@ async fn server(mode: &str, revision: &str, bar: usize) {
 }
 
 /// What a server has to hold beside its bar: nothing hangs, and nothing that is not scored is broken.
-fn hold_server(report: &Report, expected: &Reasons, may_fail: &Reasons, bar: usize) {
+pub(crate) fn hold_server(report: &Report, expected: &Reasons, may_fail: &Reasons, bar: usize) {
     hold(report, expected, bar);
     let (slowest, took) = report.slowest().unwrap();
     assert!(
@@ -150,7 +150,7 @@ mod doors {
     }
 }
 
-async fn grade(subject: Subject, name: &str, revision: &str) -> Report {
+pub(crate) async fn grade(subject: Subject, name: &str, revision: &str) -> Report {
     let folder = tools::workspace()
         .join("target/conformance")
         .join(format!("{name}-{revision}"));
@@ -185,7 +185,7 @@ fn faults(report: &Report, expected: &Reasons) -> Vec<String> {
     unlisted.chain(stale).collect()
 }
 
-fn baseline() -> Baseline {
+pub(crate) fn baseline() -> Baseline {
     Baseline::read(&tools::workspace().join("checks/baseline.toml")).unwrap()
 }
 

@@ -12,6 +12,7 @@
 mod clients;
 mod conformance;
 mod docs;
+mod elsewhere;
 mod emulator;
 mod hostile;
 mod negotiation;

@@ -25,7 +25,7 @@ async fn lambda_ops_keeps_its_contract_against_ministack() {
 }
 
 /// ministack with a home of its own.
-async fn start_ministack(home: &str) -> Program {
+pub(crate) async fn start_ministack(home: &str) -> Program {
     let ministack = tools::python("ministack").unwrap();
     let home = tools::workspace().join("target/tools").join(home);
     let start = |addr: SocketAddr| {

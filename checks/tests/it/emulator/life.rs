@@ -1,11 +1,11 @@
 //! The life of an environment: started when it is needed, frozen, thawed, ended in time, never left behind.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use futures::future::join_all;
 use serde_json::json;
 
-use super::{call, function, server, text};
+use super::{call, echoed, function, server, text};
 
 /// The state of a process that was stopped.
 const STOPPED: char = 'T';
@@ -94,6 +94,19 @@ async fn parallel_calls_get_environments_of_their_own_and_what_is_too_much_is_re
 }
 
 #[tokio::test]
+async fn the_environment_that_worked_last_works_next_unless_they_take_turns() {
+    for (flags, processes) in [(&[][..], 1), (&["--environments", "3", "--in-turn"][..], 3)] {
+        let emulator = function("url", flags, "echo").await;
+        let mut pids = BTreeSet::new();
+        for _ in 0..3 {
+            let answered = call(emulator.url(), "any", &json!({})).send().await.unwrap();
+            pids.insert(echoed(answered).await["pid"].as_u64().unwrap());
+        }
+        assert_eq!(pids.len(), processes, "{flags:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_managed_instance_works_on_several_invocations_at_once() {
     let emulator = server("alb", &["--environments", "1", "--concurrency", "4"]).await;
     let calls = (0..4).map(|_| call(emulator.url(), "sleep", &json!({"seconds": 0.3})).send());
@@ -144,6 +157,20 @@ async fn a_function_that_ends_is_told_of_with_its_status() {
         .says("Error: Runtime exited with error: exit status 3")
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_killed_emulator_leaves_nothing_behind() {
+    let emulator = server("url", &[]).await;
+    let frozen = || {
+        let functions = emulator.functions().unwrap();
+        functions.iter().any(|process| process.state == STOPPED)
+    };
+    until("the freeze", frozen).await;
+    let function = emulator.functions().unwrap()[0].id;
+    // SIGKILL: it can do nothing about it
+    drop(emulator);
+    until("the end of the function", || !exists(function)).await;
 }
 
 #[tokio::test]

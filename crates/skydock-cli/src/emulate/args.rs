@@ -27,6 +27,9 @@ pub struct Args {
     /// How many environments there may be; they are started when they are needed
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub(super) environments: usize,
+    /// Start all environments, and use them in turn: what lives in one is not there in the next
+    #[arg(long)]
+    pub(super) in_turn: bool,
     /// How many invocations one environment works on at once, as on Lambda Managed Instances
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) concurrency: usize,

@@ -115,6 +115,7 @@ fn front(args: &Args) -> Result<Front> {
             variables: Vec::new(),
             timeout: Duration::from_secs_f64(args.timeout),
             environments: args.environments,
+            in_turn: args.in_turn,
             concurrency: args.concurrency,
             recycle: args.recycle,
             freezes: true,

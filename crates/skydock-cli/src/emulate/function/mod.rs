@@ -38,6 +38,9 @@ pub struct Settings {
     pub timeout: Duration,
     /// How many environments there may be.
     pub environments: usize,
+    /// Whether all are started at once and used in turn; Lambda starts them when they are needed, and takes the one that
+    /// worked last.
+    pub in_turn: bool,
     /// How many invocations one of them works on at once.
     pub concurrency: usize,
     /// After how many invocations one is ended.
@@ -193,12 +196,24 @@ impl Function {
         &self.settings.name
     }
 
-    /// Starts an environment before it is needed, so that a program that cannot start is told of at once. It is the
-    /// first one that an invocation gets.
+    /// Starts an environment before it is needed, so that a program that cannot start is told of at once; or all of
+    /// them, where they are used in turn.
     ///
     /// # Errors
     /// It does not start.
     pub async fn warm(&self) -> Result<(), Failure> {
+        let count = if self.settings.in_turn {
+            self.settings.environments
+        } else {
+            1
+        };
+        for _ in 0..count {
+            self.warm_one().await?;
+        }
+        Ok(())
+    }
+
+    async fn warm_one(&self) -> Result<(), Failure> {
         let number = {
             let mut pool = self.pool();
             pool.starting += 1;
@@ -244,7 +259,7 @@ impl Function {
         self.release(&environment, &answered, end).await;
     }
 
-    /// An environment that is free: the one that worked last, as in Lambda; or one more.
+    /// An environment that is free: the one that worked last, as in Lambda, or longest ago; or one more.
     async fn lease(&self) -> Result<Lease, Refusal> {
         let number = loop {
             let mut changed = std::pin::pin!(self.changed.notified());
@@ -254,8 +269,15 @@ impl Function {
                 if pool.ended {
                     return Err(Refusal::Throttled);
                 }
-                let free = |slot: &&mut Slot| slot.busy.len() < self.settings.concurrency;
-                if let Some(slot) = pool.slots.iter_mut().rev().find(free) {
+                let free = |slot: &&mut Slot| {
+                    slot.busy.len() < self.settings.concurrency && !self.is_worn(slot.invocations)
+                };
+                let found = if self.settings.in_turn {
+                    pool.slots.iter_mut().find(free)
+                } else {
+                    pool.slots.iter_mut().rev().find(free)
+                };
+                if let Some(slot) = found {
                     return Ok(slot.lease());
                 }
                 if pool.slots.len() + pool.starting < self.settings.environments {
@@ -307,8 +329,7 @@ impl Function {
             let Some(at) = at else { return };
             let mut slot = pool.slots.remove(at);
             slot.busy.retain(|other| !Arc::ptr_eq(other, answered));
-            slot.invocations += 1;
-            let worn = self.settings.recycle.is_some_and(|most| slot.invocations >= most);
+            let worn = self.is_worn(slot.invocations) && slot.busy.is_empty();
             let over = pool.ended || matches!(end, End::Broken) || worn;
             if !over {
                 if slot.busy.is_empty() {
@@ -327,6 +348,10 @@ impl Function {
                 environment.number()
             ));
         }
+    }
+
+    fn is_worn(&self, invocations: u64) -> bool {
+        self.settings.recycle.is_some_and(|most| invocations >= most)
     }
 
     /// Ends all environments, as Lambda does when it needs them no more.
@@ -355,6 +380,7 @@ impl Slot {
     fn lease(&mut self) -> Lease {
         let answered = Arc::default();
         self.busy.push(Arc::clone(&answered));
+        self.invocations += 1;
         Lease {
             environment: Arc::clone(&self.environment),
             answered,

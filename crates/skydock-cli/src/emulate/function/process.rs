@@ -3,20 +3,29 @@
 use std::{
     os::fd::AsFd,
     process::{ExitStatus, Stdio},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
 };
-use tokio::{process::Command, sync::watch, task::JoinSet};
+use tokio::{
+    process::{Child, Command},
+    sync::watch,
+    task::JoinSet,
+};
 
 /// A process with a group of its own.
 pub(super) struct Process {
     group: Pid,
     exit: watch::Receiver<Option<ExitStatus>>,
     frozen: AtomicBool,
+    /// Ends the process when we are killed ourselves: one that is frozen would stay so for good.
+    mourner: OnceLock<Option<Child>>,
     /// What waits for its end. It kills the process when it is dropped.
     _watching: JoinSet<()>,
 }
@@ -47,6 +56,7 @@ impl Process {
             group: Pid::from_raw(group),
             exit,
             frozen: AtomicBool::new(false),
+            mourner: OnceLock::new(),
             _watching: watching,
         })
     }
@@ -62,6 +72,7 @@ impl Process {
 
     /// Lets nothing in it run any more.
     pub(super) fn freeze(&self) {
+        self.mourner.get_or_init(|| mourner(self.group).ok());
         if !self.frozen.swap(true, Ordering::AcqRel) {
             self.send(Signal::SIGSTOP);
         }
@@ -90,6 +101,18 @@ impl Process {
             let _gone = killpg(self.group, signal);
         }
     }
+}
+
+/// A shell that waits for the end of its input, which is ours, and then kills the group.
+fn mourner(group: Pid) -> std::io::Result<Child> {
+    Command::new("sh")
+        .args(["-c", "read _; kill -KILL -- \"-$1\"", "sh", &group.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
 }
 
 impl Drop for Process {
