@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
+use jiff::Timestamp;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
@@ -17,6 +18,7 @@ use rmcp::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::request;
 use crate::emulate::function::{Function, Invocation, Outcome};
 
 /// What stands between the target's name and the tool's.
@@ -37,10 +39,7 @@ impl Gateway {
         let invocation = Invocation {
             event: Bytes::from(event.to_string()),
             client_context: client_context.map(|context| context.to_string()),
-            trace_id: format!(
-                "Root=1-00000000-{}",
-                &uuid::Uuid::new_v4().simple().to_string()[..24]
-            ),
+            trace_id: request::trace_id(Timestamp::now()),
         };
         self.function.invoke(invocation).await
     }

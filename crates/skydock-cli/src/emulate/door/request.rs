@@ -189,7 +189,7 @@ fn texts(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
 }
 
 /// `Root=1-TIME-RANDOM`, as X-Ray has it.
-fn trace_id(at: Timestamp) -> String {
+pub(super) fn trace_id(at: Timestamp) -> String {
     let random = uuid::Uuid::new_v4().simple().to_string();
     let random = random.get(..24).unwrap_or_default();
     format!("Root=1-{:08x}-{random}", at.as_second())
