@@ -4,6 +4,7 @@ as its first argument says. `echo` answers with the event that it got, as a door
 import http.client
 import json
 import os
+import signal
 import sys
 import time
 
@@ -85,9 +86,17 @@ def main():
     if mode == "init-error":
         post(connection, "init/error", json.dumps({"errorType": "Shop.NoOven", "errorMessage": "there is no oven"}))
         sys.exit(1)
+    if mode == "deaf":
+        # neither the end of its terminal nor that of its runtime API ends it
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     while True:
         connection.request("GET", RUNTIME + "invocation/next")
-        response = connection.getresponse()
+        try:
+            response = connection.getresponse()
+        except (http.client.HTTPException, OSError):
+            if mode == "deaf":
+                time.sleep(600)
+            raise
         answer(mode, connection, response.headers, response.read())
 
 

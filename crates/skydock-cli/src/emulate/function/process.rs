@@ -106,7 +106,7 @@ impl Process {
 /// A shell that waits for the end of its input, which is ours, and then kills the group.
 fn mourner(group: Pid) -> std::io::Result<Child> {
     Command::new("sh")
-        .args(["-c", "read _; kill -KILL -- \"-$1\"", "sh", &group.to_string()])
+        .args(["-c", "read _; kill -s KILL -- \"-$1\"", "sh", &group.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
