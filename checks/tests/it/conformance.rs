@@ -108,7 +108,10 @@ mod doors {
     use super::*;
 
     async fn door(door: &str, flags: &[&str], revision: &str, bar: usize) {
-        let emulator = Emulator::start(door, flags, Path::new(SERVER), &[])
+        // as in any deployment: who answers a question may reach another environment
+        let key = crate::elsewhere::state_key();
+        let arguments = ["--state-key", key.to_str().unwrap()];
+        let emulator = Emulator::start(door, flags, Path::new(SERVER), &arguments)
             .await
             .unwrap();
         let name = [&["door", door], flags].concat().join("-").replace("---", "-");

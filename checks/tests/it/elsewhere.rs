@@ -125,7 +125,7 @@ fn spawn(mut command: Command) -> Child {
 }
 
 /// A key that the environments share, so that each can read what another has signed. Any file of 32 bytes is one.
-fn state_key() -> PathBuf {
+pub(crate) fn state_key() -> PathBuf {
     tools::workspace().join("LICENSE")
 }
 

@@ -21,6 +21,9 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use self::environment::{End, Environment};
 use crate::screen::{self, FAINT};
 
+/// How long a call waits for an environment whose answer is out, before another one is started for it.
+const SETTLES: Duration = Duration::from_millis(100);
+
 /// What a function is and may.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -97,6 +100,10 @@ impl Failure {
         Self {
             payload: payload.to_string().into(),
         }
+    }
+
+    fn ended() -> Self {
+        Self::new("Emulator.Ended", "the emulator ends")
     }
 
     /// A text in the error's JSON.
@@ -220,14 +227,7 @@ impl Function {
             pool.count += 1;
             pool.count
         };
-        let environment = self.start(number).await?;
-        environment.freeze();
-        self.pool().slots.push(Slot {
-            environment,
-            busy: Vec::new(),
-            invocations: 0,
-        });
-        Ok(())
+        self.start(number, |slot| slot.environment.freeze()).await
     }
 
     /// Has an environment work on an invocation. It goes on when nobody waits for its answer any more, as in AWS.
@@ -236,7 +236,7 @@ impl Function {
         tokio::spawn(Arc::clone(self).attend(invocation, reply));
         outcome
             .await
-            .unwrap_or_else(|_closed| Outcome::Failed(Failure::new("Emulator.Ended", "the emulator ends")))
+            .unwrap_or_else(|_closed| Outcome::Failed(Failure::ended()))
     }
 
     async fn attend(self: Arc<Self>, invocation: Invocation, reply: oneshot::Sender<Outcome>) {
@@ -261,6 +261,8 @@ impl Function {
 
     /// An environment that is free: the one that worked last, as in Lambda, or longest ago; or one more.
     async fn lease(&self) -> Result<Lease, Refusal> {
+        // in AWS the way to the client and back takes longer than the rest of an invocation
+        let patience = tokio::time::Instant::now() + SETTLES;
         let number = loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -269,53 +271,63 @@ impl Function {
                 if pool.ended {
                     return Err(Refusal::Throttled);
                 }
-                let free = |slot: &&mut Slot| {
-                    slot.busy.len() < self.settings.concurrency && !self.is_worn(slot.invocations)
-                };
-                let found = if self.settings.in_turn {
-                    pool.slots.iter_mut().find(free)
-                } else {
-                    pool.slots.iter_mut().rev().find(free)
-                };
-                if let Some(slot) = found {
+                if let Some(slot) = self.find_free(&mut pool.slots) {
                     return Ok(slot.lease());
                 }
-                if pool.slots.len() + pool.starting < self.settings.environments {
+                let settling = pool.slots.iter().any(Slot::is_settling);
+                let has_room = pool.slots.len() + pool.starting < self.settings.environments;
+                if has_room && (!settling || tokio::time::Instant::now() >= patience) {
                     pool.starting += 1;
                     pool.count += 1;
                     break pool.count;
                 }
-                if !pool.slots.iter().any(Slot::is_settling) {
+                if !settling {
                     return Err(Refusal::Throttled);
                 }
             }
-            changed.await;
+            // where there is no room for another one, it is looked at again all the same
+            let _late = tokio::time::timeout(SETTLES, changed).await;
         };
-        let environment = self.start(number).await.map_err(Refusal::Failed)?;
-        let mut slot = Slot {
-            environment,
-            busy: Vec::new(),
-            invocations: 0,
-        };
-        let lease = slot.lease();
-        self.pool().slots.push(slot);
-        Ok(lease)
+        self.start(number, Slot::lease).await.map_err(Refusal::Failed)
     }
 
-    /// Starts an environment that is counted as starting.
-    async fn start(&self, number: usize) -> Result<Arc<Environment>, Failure> {
+    /// Starts an environment that is counted as starting, and does `first` with it before anybody else can.
+    async fn start<T>(&self, number: usize, first: impl FnOnce(&mut Slot) -> T) -> Result<T, Failure> {
         let began = Instant::now();
         let started = Environment::start(&self.settings, number).await;
-        self.pool().starting -= 1;
+        let done = {
+            let mut pool = self.pool();
+            pool.starting -= 1;
+            if pool.ended {
+                return Err(Failure::ended());
+            }
+            started.map(|environment| {
+                let mut slot = Slot {
+                    environment,
+                    busy: Vec::new(),
+                    invocations: 0,
+                };
+                let done = first(&mut slot);
+                pool.slots.push(slot);
+                done
+            })
+        };
         self.changed.notify_waiters();
-        if started.is_ok() {
-            let took = millis(began.elapsed());
-            self.tell(&format!(
-                "{} environment {number} is ready after {took}",
-                self.settings.name
-            ));
+        if done.is_ok() {
+            let (name, took) = (&self.settings.name, millis(began.elapsed()));
+            self.tell(&format!("{name} environment {number} is ready after {took}"));
         }
-        started
+        done
+    }
+
+    fn find_free<'a>(&self, slots: &'a mut [Slot]) -> Option<&'a mut Slot> {
+        let free =
+            |slot: &&mut Slot| slot.busy.len() < self.settings.concurrency && !self.is_worn(slot.invocations);
+        if self.settings.in_turn {
+            slots.iter_mut().find(free)
+        } else {
+            slots.iter_mut().rev().find(free)
+        }
     }
 
     async fn release(&self, environment: &Arc<Environment>, answered: &Arc<AtomicBool>, end: End) {
