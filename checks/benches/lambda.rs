@@ -185,6 +185,7 @@ impl Peer {
             program: self.program.clone().into(),
             arguments: self.arguments.iter().map(Into::into).collect(),
             variables: self.variables.clone(),
+            takes: |_name| true,
             timeout: Duration::from_secs(30),
             environments: 1,
             in_turn: false,

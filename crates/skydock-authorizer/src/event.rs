@@ -16,7 +16,7 @@ pub(crate) enum Event {
         authorization: Option<String>,
         arn: String,
     },
-    /// REST API, `REQUEST`, and HTTP API with payload format 1.0.
+    /// REST API, `REQUEST`.
     Request {
         authorization: Option<String>,
         arn: String,
@@ -77,7 +77,7 @@ impl Event {
                 arn,
             }),
             ("REQUEST", Some("2.0"), _, Some(_route)) => Ok(Self::Simple { authorization }),
-            ("REQUEST", _, Some(arn), _) => Ok(Self::Request { authorization, arn }),
+            ("REQUEST", None, Some(arn), _) => Ok(Self::Request { authorization, arn }),
             _ => Err(unknown),
         }
     }

@@ -25,7 +25,9 @@ access = "deny"
 "#;
 
 fn principals() -> PathBuf {
-    let path = tools::workspace().join("target/tools/principals.toml");
+    // each test is a process of its own, and has a file of its own
+    let name = format!("target/tools/principals-{}.toml", std::process::id());
+    let path = tools::workspace().join(name);
     std::fs::write(&path, PRINCIPALS).unwrap();
     path
 }

@@ -150,6 +150,11 @@ async fn only_this_machine_is_answered_and_pages_of_others_are_not() {
     let page =
         call(emulator.url(), "test_simple_text", &json!({})).header("origin", "https://evil.example.com");
     assert_eq!(page.send().await.unwrap().status(), 403);
+    // to Invoke no origin is handed on, so the door itself refuses
+    let programs = server("invoke", &[]).await;
+    let page =
+        call(programs.url(), "test_simple_text", &json!({})).header("origin", "https://evil.example.com");
+    assert_eq!(page.send().await.unwrap().status(), 403);
     let origin = emulator.at("");
     let own = call(emulator.url(), "test_simple_text", &json!({})).header("origin", &origin);
     let own = own.send().await.unwrap();

@@ -175,6 +175,20 @@ async fn a_killed_emulator_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn what_a_function_has_started_ends_with_it() {
+    let script = "sleep 4711 & exit 3";
+    let started = checks::emulator::Emulator::start("url", &[], Path::new("/bin/sh"), &["-c", script]).await;
+    assert!(format!("{:#}", started.unwrap_err()).contains("exit status 3"));
+    let left = || {
+        let processes = std::fs::read_dir("/proc").unwrap();
+        processes
+            .filter_map(|entry| std::fs::read(entry.unwrap().path().join("cmdline")).ok())
+            .any(|line| line == b"sleep\x004711\x00")
+    };
+    until("the end of its child", || !left()).await;
+}
+
+#[tokio::test]
 async fn one_that_is_killed_between_invocations_is_told_of_and_replaced() {
     let emulator = server("url", &[]).await;
     let pid = emulator.functions().unwrap()[0].id;

@@ -66,6 +66,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
     Usage::check(args::faults(&args))?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let listener = bind(args.listen, "the emulator").await?;
     let front = front(&args)?;
     let served = async {
@@ -80,6 +81,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         outcome = served => outcome,
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
+        _ = hangup.recv() => Ok(()),
     };
     tokio::select! {
         () = front.end() => {}
@@ -113,6 +115,8 @@ fn front(args: &Args) -> Result<Front> {
             program: program.to_owned(),
             arguments: arguments.to_vec(),
             variables: Vec::new(),
+            // a program refuses variables of ours that it does not know
+            takes: |name| name != "SKYDOCK_PRINCIPALS",
             timeout: Duration::from_secs_f64(args.timeout),
             environments: args.environments,
             in_turn: args.in_turn,
@@ -127,6 +131,7 @@ fn front(args: &Args) -> Result<Front> {
         let program = words.next().unwrap_or_default();
         let mut settings = settings(&program, &words.collect::<Vec<_>>());
         settings.timeout = contract::AUTHORIZER_RUNS;
+        settings.takes = |name| ["SKYDOCK_PRINCIPALS", "SKYDOCK_LOG"].contains(&name);
         settings.concurrency = 1;
         Authorizer::new(
             Function::new(settings),
@@ -251,6 +256,16 @@ async fn handle(
         let mut response = Response::new(Body::from("this emulator answers to localhost only\n"));
         *response.status_mut() = StatusCode::FORBIDDEN;
         let why = format!("it was called {stranger}, and answers to localhost and loopback addresses only");
+        front.tell(&line, response.status(), Some(&why), began.elapsed());
+        return response;
+    }
+    // the other doors hand the origin on, and what is behind them refuses it
+    if front.0.door == Door::Invoke
+        && let Some(page) = door::page(request.headers())
+    {
+        let mut response = Response::new(Body::from("no page may invoke a function\n"));
+        *response.status_mut() = StatusCode::FORBIDDEN;
+        let why = format!("it was called by a page of {page}, and Invoke is for programs");
         front.tell(&line, response.status(), Some(&why), began.elapsed());
         return response;
     }

@@ -28,7 +28,7 @@ pub(super) use self::{
     agentcore::Gateway,
     fault::Fault,
     invoke::serve as invoke,
-    request::{Asked, stranger},
+    request::{Asked, page, stranger},
 };
 use super::{contract, function::Outcome};
 

@@ -42,7 +42,8 @@ pub(super) fn event(door: Door, site: &Site, asked: &Asked, authorizer: Option<&
         context.insert("authorizer".to_owned(), json!({"lambda": authorizer}));
     }
     let mut headers = asked.single_headers(true);
-    let cookies = headers.remove(header::COOKIE.as_str());
+    headers.remove(header::COOKIE.as_str());
+    let cookies = cookies(asked);
     let mut event = json!({
         "version": "2.0",
         "routeKey": "$default",
@@ -53,10 +54,7 @@ pub(super) fn event(door: Door, site: &Site, asked: &Asked, authorizer: Option<&
         "isBase64Encoded": is_base64,
     });
     let optional = [
-        (
-            "cookies",
-            cookies.as_ref().and_then(Value::as_str).map(split_cookies),
-        ),
+        ("cookies", cookies),
         ("queryStringParameters", query(&asked.query)),
         ("body", Some(body).filter(|body| !body.is_null())),
     ];
@@ -68,11 +66,15 @@ pub(super) fn event(door: Door, site: &Site, asked: &Asked, authorizer: Option<&
     event
 }
 
-fn split_cookies(header: &str) -> Value {
-    header
-        .split(';')
-        .map(|cookie| Value::from(cookie.trim()))
-        .collect()
+/// Each cookie of each header; nothing when there is none.
+fn cookies(asked: &Asked) -> Option<Value> {
+    let values = asked.headers.get_all(header::COOKIE).iter();
+    let cookies: Vec<&str> = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .map(str::trim)
+        .collect();
+    (!cookies.is_empty()).then(|| cookies.into())
 }
 
 /// The query, decoded, the values of a name joined; nothing when there is none.

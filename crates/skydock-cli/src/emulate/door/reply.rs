@@ -55,6 +55,7 @@ impl Reply {
             Value::String(text) => text.parse().ok(),
             _ => None,
         };
+        let status = status.filter(|status| (200..600).contains(status));
         let status = status.and_then(|status| StatusCode::from_u16(status).ok());
         let status = status.ok_or_else(|| malformed(format!("its statusCode is {}", self.status_code)))?;
         let text = match self.body {

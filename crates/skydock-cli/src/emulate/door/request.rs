@@ -214,6 +214,16 @@ pub(in super::super) fn stranger(headers: &HeaderMap, authority: Option<&Authori
     (!is_ours).then(|| named.map_or_else(|| "nothing".to_owned(), |named| named.to_string()))
 }
 
+/// The page that has called, when it is of another origin than ours.
+pub(in super::super) fn page(headers: &HeaderMap) -> Option<String> {
+    let origin = headers.get(header::ORIGIN)?;
+    let ours = headers
+        .get(header::HOST)
+        .map(|host| [b"http://", host.as_bytes()].concat());
+    (ours.as_deref() != Some(origin.as_bytes()))
+        .then(|| String::from_utf8_lossy(origin.as_bytes()).into_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -246,6 +246,12 @@ fn command(settings: &Settings, api: &RuntimeApi, number: usize) -> Command {
             .env("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances")
             .env("AWS_LAMBDA_MAX_CONCURRENCY", settings.concurrency.to_string());
     }
+    for (name, _) in std::env::vars_os() {
+        let known = name.to_string_lossy();
+        if known.starts_with("SKYDOCK_") && !(settings.takes)(&known) {
+            command.env_remove(&name);
+        }
+    }
     for (name, value) in &settings.variables {
         command.env(name, value);
     }

@@ -37,6 +37,8 @@ pub struct Settings {
     pub arguments: Vec<OsString>,
     /// What it finds in its environment beside what Lambda puts there.
     pub variables: Vec<(&'static str, String)>,
+    /// Which of the variables whose names begin with `SKYDOCK_` it finds there, of those that we have.
+    pub takes: fn(&str) -> bool,
     /// How long an invocation may take.
     pub timeout: Duration,
     /// How many environments there may be.

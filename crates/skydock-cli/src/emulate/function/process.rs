@@ -3,10 +3,7 @@
 use std::{
     os::fd::AsFd,
     process::{ExitStatus, Stdio},
-    sync::{
-        OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use nix::{
@@ -24,8 +21,8 @@ pub(super) struct Process {
     group: Pid,
     exit: watch::Receiver<Option<ExitStatus>>,
     frozen: AtomicBool,
-    /// Ends the process when we are killed ourselves: one that is frozen would stay so for good.
-    mourner: OnceLock<Option<Child>>,
+    /// Ends the group when we are killed ourselves: what is frozen would stay so for good.
+    _mourner: Child,
     /// What waits for its end. It kills the process when it is dropped.
     _watching: JoinSet<()>,
 }
@@ -45,18 +42,21 @@ impl Process {
             .kill_on_drop(true);
         let mut child = command.spawn()?;
         let id = child.id().and_then(|id| i32::try_from(id).ok());
-        let group = id.ok_or_else(|| std::io::Error::other("it has ended already"))?;
+        let group = Pid::from_raw(id.ok_or_else(|| std::io::Error::other("it has ended already"))?);
+        let mourner = mourner(group)?;
         let (ended, exit) = watch::channel(None);
         let mut watching = JoinSet::new();
         watching.spawn(async move {
             let status = child.wait().await.unwrap_or_default();
+            // what it has started; the number is nobody else's as long as one of them lives
+            let _none = killpg(group, Signal::SIGKILL);
             ended.send_replace(Some(status));
         });
         Ok(Self {
-            group: Pid::from_raw(group),
+            group,
             exit,
             frozen: AtomicBool::new(false),
-            mourner: OnceLock::new(),
+            _mourner: mourner,
             _watching: watching,
         })
     }
@@ -72,7 +72,6 @@ impl Process {
 
     /// Lets nothing in it run any more.
     pub(super) fn freeze(&self) {
-        self.mourner.get_or_init(|| mourner(self.group).ok());
         if !self.frozen.swap(true, Ordering::AcqRel) {
             self.send(Signal::SIGSTOP);
         }

@@ -15,8 +15,9 @@ use std::{
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{Path, State},
+    extract::{Path, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    middleware::Next,
     response::{IntoResponse, Response},
     routing::{get, post},
     serve::ListenerExt,
@@ -119,6 +120,22 @@ impl RuntimeApi {
                     "no such path of the runtime API",
                 )
             })
+            .layer(axum::middleware::from_fn(
+                move |request: Request, next: Next| async move {
+                    // events carry the tokens of callers: no page gets them, whatever name it was made to call
+                    let named = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
+                    if named != Some(address.to_string().as_bytes())
+                        || request.headers().contains_key(header::ORIGIN)
+                    {
+                        return error(
+                            StatusCode::FORBIDDEN,
+                            "Forbidden",
+                            "this is the runtime API of one function",
+                        );
+                    }
+                    next.run(request).await
+                },
+            ))
             .with_state(Arc::clone(&api));
         // streamed answers are small writes, in both directions
         let listener = listener.tap_io(|stream| {
