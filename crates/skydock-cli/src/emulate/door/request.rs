@@ -96,12 +96,8 @@ impl Asked {
     /// Adds what a door says of the one who called it, and puts its own name in the place of ours.
     fn forward(&mut self, domain: &str) {
         // here we stand for the domain, so a page of ours is a page of its
-        let ours = self
-            .headers
-            .get(header::HOST)
-            .map(|host| [b"http://", host.as_bytes()].concat());
         if let Some(origin) = self.headers.get(header::ORIGIN).cloned()
-            && ours.is_some_and(|ours| origin.as_bytes() == ours)
+            && page(&self.headers).is_none()
             && let Ok(theirs) = HeaderValue::try_from(format!("https://{domain}"))
         {
             self.headers.insert(header::ORIGIN, theirs);
