@@ -1,0 +1,187 @@
+//! The store in this process's memory: the default, and what the others are measured against.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::{sync::Notify, time::Instant};
+
+use super::{Entry, Failure, Patience, Record, Store, Written};
+
+/// A value is never larger than what a client may send or be sent; nothing more is asked of memory.
+const LIMIT: usize = 64 << 20;
+/// What has expired is thrown out when this many changes have been made since the last time.
+const SWEEP: usize = 1_024;
+
+/// Records, logs and the roll in memory. Hosts in one process can share one.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    kept: Mutex<Kept>,
+    grown: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    records: HashMap<String, Expiring<Record>>,
+    logs: HashMap<String, Expiring<Log>>,
+    roll: HashMap<String, Instant>,
+    changes: usize,
+}
+
+#[derive(Debug)]
+struct Expiring<T> {
+    until: Instant,
+    kept: T,
+}
+
+impl<T> Expiring<T> {
+    fn live(&self) -> Option<&T> {
+        (self.until > Instant::now()).then_some(&self.kept)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    entries: Vec<Bytes>,
+}
+
+impl Kept {
+    fn sweep(&mut self) {
+        self.changes += 1;
+        if self.changes < SWEEP {
+            return;
+        }
+        self.changes = 0;
+        let now = Instant::now();
+        self.records.retain(|_, record| record.until > now);
+        self.logs.retain(|_, log| log.until > now);
+        self.roll.retain(|_, until| *until > now);
+    }
+
+    fn entries(&self, log: &str, after: u64) -> Vec<Entry> {
+        let Some(log) = self.logs.get(log).and_then(Expiring::live) else {
+            return Vec::new();
+        };
+        let numbered = (1..).zip(&log.entries);
+        numbered
+            .skip(usize::try_from(after).unwrap_or(usize::MAX))
+            .map(|(number, value)| Entry {
+                number,
+                value: value.clone(),
+            })
+            .collect()
+    }
+}
+
+impl Memory {
+    fn kept<T>(&self, with: impl FnOnce(&mut Kept) -> T) -> T {
+        with(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn fits(value: &Bytes) -> Result<(), Failure> {
+    if value.len() > LIMIT {
+        return Err(Failure::TooLarge {
+            size: value.len(),
+            limit: LIMIT,
+        });
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Store for Memory {
+    fn limit(&self) -> usize {
+        LIMIT
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<Record>, Failure> {
+        Ok(self.kept(|kept| kept.records.get(key).and_then(Expiring::live).cloned()))
+    }
+
+    async fn write(
+        &self,
+        key: &str,
+        value: Bytes,
+        replaces: Option<u64>,
+        ttl: Duration,
+    ) -> Result<Written, Failure> {
+        fits(&value)?;
+        Ok(self.kept(|kept| {
+            kept.sweep();
+            let found = kept.records.get(key).and_then(Expiring::live);
+            if found.map(|record| record.version) != replaces {
+                return Written::Conflict;
+            }
+            let version = replaces.unwrap_or(0) + 1;
+            let record = Expiring {
+                until: Instant::now() + ttl,
+                kept: Record { version, value },
+            };
+            kept.records.insert(key.to_owned(), record);
+            Written::Done(version)
+        }))
+    }
+
+    async fn touch(&self, key: &str, ttl: Duration) -> Result<Option<Record>, Failure> {
+        Ok(self.kept(|kept| {
+            let record = kept.records.get_mut(key)?;
+            record.live()?;
+            record.until = Instant::now() + ttl;
+            Some(record.kept.clone())
+        }))
+    }
+
+    async fn append(&self, log: &str, entries: Vec<Bytes>, ttl: Duration) -> Result<u64, Failure> {
+        entries.iter().try_for_each(fits)?;
+        let last = self.kept(|kept| {
+            kept.sweep();
+            let until = Instant::now() + ttl;
+            let log = kept.logs.entry(log.to_owned());
+            let log = log.or_insert_with(|| Expiring {
+                until,
+                kept: Log::default(),
+            });
+            if log.live().is_none() {
+                log.kept = Log::default();
+            }
+            log.until = until;
+            log.kept.entries.extend(entries);
+            log.kept.entries.len() as u64
+        });
+        self.grown.notify_waiters();
+        Ok(last)
+    }
+
+    async fn follow(&self, log: &str, after: u64, patience: Patience) -> Result<Vec<Entry>, Failure> {
+        let until = Instant::now() + patience.whole;
+        loop {
+            // listening begins before the look, so that nothing falls between
+            let mut grown = std::pin::pin!(self.grown.notified());
+            grown.as_mut().enable();
+            let entries = self.kept(|kept| kept.entries(log, after));
+            if !entries.is_empty() || tokio::time::timeout_at(until, grown).await.is_err() {
+                return Ok(entries);
+            }
+        }
+    }
+
+    async fn announce(&self, instance: &str, ttl: Duration) -> Result<(), Failure> {
+        self.kept(|kept| {
+            kept.roll.insert(instance.to_owned(), Instant::now() + ttl);
+        });
+        Ok(())
+    }
+
+    async fn roll(&self) -> Result<Vec<String>, Failure> {
+        let now = Instant::now();
+        Ok(self.kept(|kept| {
+            let live = kept.roll.iter().filter(|(_, until)| **until > now);
+            live.map(|(instance, _)| instance.clone()).collect()
+        }))
+    }
+}
