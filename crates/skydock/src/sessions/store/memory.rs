@@ -1,7 +1,7 @@
 //! The store in this process's memory: the default, and what the others are measured against.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -27,9 +27,11 @@ pub(crate) struct Memory {
 #[derive(Debug, Default)]
 struct Kept {
     records: HashMap<String, Expiring<Record>>,
-    logs: HashMap<String, Expiring<Log>>,
+    logs: HashMap<String, Expiring<VecDeque<Entry>>>,
     roll: HashMap<String, Instant>,
     changes: usize,
+    /// The highest number that an entry of any log has had.
+    last: u64,
 }
 
 #[derive(Debug)]
@@ -42,11 +44,6 @@ impl<T> Expiring<T> {
     fn live(&self) -> Option<&T> {
         (self.until > Instant::now()).then_some(&self.kept)
     }
-}
-
-#[derive(Debug, Default)]
-struct Log {
-    entries: Vec<Bytes>,
 }
 
 impl Kept {
@@ -66,14 +63,28 @@ impl Kept {
         let Some(log) = self.logs.get(log).and_then(Expiring::live) else {
             return Vec::new();
         };
-        let numbered = (1..).zip(&log.entries);
-        numbered
-            .skip(usize::try_from(after).unwrap_or(usize::MAX))
-            .map(|(number, value)| Entry {
-                number,
-                value: value.clone(),
-            })
-            .collect()
+        let seen = log.partition_point(|entry| entry.number <= after);
+        log.range(seen..).cloned().collect()
+    }
+
+    fn append(&mut self, log: &str, entries: Vec<Bytes>, until: Instant) -> u64 {
+        let log = self.logs.entry(log.to_owned());
+        let log = log.or_insert_with(|| Expiring {
+            until,
+            kept: VecDeque::new(),
+        });
+        if log.live().is_none() {
+            log.kept.clear();
+        }
+        log.until = until;
+        for value in entries {
+            self.last += 1;
+            log.kept.push_back(Entry {
+                number: self.last,
+                value,
+            });
+        }
+        self.last
     }
 }
 
@@ -140,18 +151,7 @@ impl Store for Memory {
         entries.iter().try_for_each(fits)?;
         let last = self.kept(|kept| {
             kept.sweep();
-            let until = Instant::now() + ttl;
-            let log = kept.logs.entry(log.to_owned());
-            let log = log.or_insert_with(|| Expiring {
-                until,
-                kept: Log::default(),
-            });
-            if log.live().is_none() {
-                log.kept = Log::default();
-            }
-            log.until = until;
-            log.kept.entries.extend(entries);
-            log.kept.entries.len() as u64
+            kept.append(log, entries, Instant::now() + ttl)
         });
         self.grown.notify_waiters();
         Ok(last)
@@ -168,6 +168,16 @@ impl Store for Memory {
                 return Ok(entries);
             }
         }
+    }
+
+    async fn trim(&self, log: &str, through: u64) -> Result<(), Failure> {
+        self.kept(|kept| {
+            if let Some(log) = kept.logs.get_mut(log) {
+                let seen = log.kept.partition_point(|entry| entry.number <= through);
+                log.kept.drain(..seen);
+            }
+        });
+        Ok(())
     }
 
     async fn announce(&self, instance: &str, ttl: Duration) -> Result<(), Failure> {

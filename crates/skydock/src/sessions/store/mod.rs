@@ -4,8 +4,9 @@
 //!
 //! - **Records**: a value with a version and an expiry. A write names the version that it replaces, so that two writers
 //!   never lose each other's change and nothing that has ended comes back.
-//! - **Logs**: entries in one order, numbered 1, 2, 3, … without gaps, for as long as the log's lifetime after its last
-//!   entry. Whoever follows a log sees each entry once, in order.
+//! - **Logs**: entries in one order, under numbers that only grow, also when a log has expired and begins anew. An
+//!   entry never shows up before one that a reader has seen already, so whoever follows a log from the last number that
+//!   it has seen gets each entry once, in order.
 //! - **The roll**: which instances are alive. An instance that stops announcing itself drops off.
 
 use std::{fmt::Debug, time::Duration};
@@ -101,13 +102,16 @@ pub(crate) trait Store: Debug + Send + Sync + 'static {
     /// comes into being. The version stays.
     async fn touch(&self, key: &str, ttl: Duration) -> Result<Option<Record>, Failure>;
 
-    /// Adds entries at the end of a log, together and in order, and gives the number of the last. The log lives for
-    /// `ttl` from now on.
+    /// Adds entries at the end of a log, together and in order, and gives the number of the last. They are kept for at
+    /// least `ttl`.
     async fn append(&self, log: &str, entries: Vec<Bytes>, ttl: Duration) -> Result<u64, Failure>;
 
     /// The entries after number `after`, in order; waits for the first one as `patience` says. There may be more than
-    /// it gives at once. None when there is no such log.
+    /// it gives at once; nothing is what a log that does not exist gives.
     async fn follow(&self, log: &str, after: u64, patience: Patience) -> Result<Vec<Entry>, Failure>;
+
+    /// Nobody will ask for the entries up to number `through` any more. A store that forgets by itself may ignore it.
+    async fn trim(&self, log: &str, through: u64) -> Result<(), Failure>;
 
     /// Puts an instance on the roll for `ttl`, or off it with a `ttl` of zero.
     async fn announce(&self, instance: &str, ttl: Duration) -> Result<(), Failure>;
