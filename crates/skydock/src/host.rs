@@ -1,6 +1,6 @@
 //! Where the parts meet: a handler and a configuration become one service, which runs on a runtime.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use http::{HeaderName, HeaderValue, Method, header};
@@ -16,6 +16,7 @@ use crate::{
     limits::Limits,
     runtime::{self, Drain, Signals},
     service::{Door, Service},
+    sessions::{Sessions, store::Memory},
 };
 
 /// A handler, ready to run anywhere.
@@ -33,6 +34,7 @@ struct Assembly<H: ServerHandler> {
     guard: Guard<H>,
     drain: Drain,
     router: Router,
+    sessions: Arc<Sessions>,
     config: Config,
 }
 
@@ -66,9 +68,10 @@ impl<H: ServerHandler> Host<H> {
             guard,
             drain,
             router,
+            sessions,
             config,
         } = self.assemble();
-        let ended = async move { end_when(&stop, &guard, &drain, &config.limits).await };
+        let ended = async move { end_when(&stop, &guard, &drain, &sessions, &config.limits).await };
         (router, ended)
     }
 
@@ -116,6 +119,7 @@ impl<H: ServerHandler> Host<H> {
             guard,
             drain,
             router,
+            sessions,
             config,
         } = self.assemble();
         let mut limits = config.limits;
@@ -143,7 +147,7 @@ impl<H: ServerHandler> Host<H> {
         tracing::info!(signal, "the environment is shut down");
         stop.cancel();
         // answers that are being worked on get out meanwhile; a poller that has none ends at once
-        let ending = end_when(&stop, &guard, &drain, &limits);
+        let ending = end_when(&stop, &guard, &drain, &sessions, &limits);
         let (ended, ()) = tokio::join!(tokio::time::timeout(limits.grace, serving), ending);
         ended.unwrap_or(Ok(()))
     }
@@ -175,6 +179,7 @@ impl<H: ServerHandler> Host<H> {
             guard,
             drain,
             router,
+            sessions,
             config,
         } = self.assemble();
         let mode = config.mode.as_str();
@@ -184,7 +189,7 @@ impl<H: ServerHandler> Host<H> {
             async move {
                 tokio::join!(
                     runtime::http::serve(listener, router, drain.clone(), config.limits.clone()),
-                    end_when(&stop, &guard, &drain, &config.limits),
+                    end_when(&stop, &guard, &drain, &sessions, &config.limits),
                 );
             }
         });
@@ -204,7 +209,9 @@ impl<H: ServerHandler> Host<H> {
         let guard = Guard::new(handler, config.limits.clone(), &key, subscriptions);
         let drain = Drain::default();
         let door = Door::new(&config.hosts, &config.origins);
-        let service = Service::new(guard.clone(), &config, drain.clone(), door.clone());
+        let store = Arc::new(Memory::new(config.limits.sessions));
+        let service = Service::new(guard.clone(), &config, store, drain.clone(), door.clone());
+        let sessions = service.sessions();
         let mcp = axum::routing::any(move |request: axum::extract::Request| async move {
             service.handle(request).await
         });
@@ -219,6 +226,7 @@ impl<H: ServerHandler> Host<H> {
             guard,
             drain,
             router,
+            sessions,
             config,
         }
     }
@@ -237,11 +245,13 @@ async fn end_when<H: ServerHandler>(
     stop: &CancellationToken,
     guard: &Guard<H>,
     drain: &Drain,
+    sessions: &Sessions,
     limits: &Limits,
 ) {
     stop.cancelled().await;
     drain.run(limits.grace, limits.linger, guard.stop()).await;
     guard.stop().cancel();
+    sessions.retire().await;
     guard.running().close();
     if tokio::time::timeout_at(drain.deadline(), guard.running().wait())
         .await

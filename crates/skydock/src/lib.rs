@@ -18,6 +18,7 @@ mod error;
 mod guard;
 mod host;
 mod limits;
+mod principal;
 mod program;
 mod runtime;
 mod service;
@@ -30,7 +31,9 @@ pub use self::{
     error::{Error, Fault, Faults},
     host::{Host, Listening},
     limits::Limits,
+    principal::Principal,
     program::{FunctionFlags, serve, serve_function, serve_with},
     runtime::lambda::{Failed, Function, Invocation},
+    sessions::Restored,
     telemetry::reference,
 };

@@ -34,6 +34,11 @@ impl Drain {
         self.draining.is_cancelled()
     }
 
+    /// Cancelled when a shutdown begins.
+    pub(crate) const fn draining(&self) -> &CancellationToken {
+        &self.draining
+    }
+
     /// Cancelled when streams without an end of their own have to end.
     pub(crate) const fn streams(&self) -> &CancellationToken {
         &self.streams

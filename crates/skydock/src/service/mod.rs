@@ -6,16 +6,20 @@ mod door;
 mod envelope;
 mod rejection;
 
-use std::{any::Any, sync::Arc};
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use rmcp::{
     ServerHandler,
-    model::ProtocolVersion,
-    transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService},
+    model::{InitializeRequestParams, ProtocolVersion},
+    service::serve_directly_with_ct,
+    transport::streamable_http_server::{
+        StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
+    },
 };
+use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use self::door::Door;
@@ -28,11 +32,12 @@ use self::{
 use crate::{
     config::{Config, Mode},
     guard::{Guard, Visit},
+    principal::Principal,
     runtime::{
         Passage,
         drain::{Drain, hold},
     },
-    sessions::Sessions,
+    sessions::{Absent, Lease, Sessions, Terms, store::Store},
 };
 
 const SESSION: &str = "mcp-session-id";
@@ -48,6 +53,8 @@ impl<H: ServerHandler> Clone for Service<H> {
 
 struct Inner<H: ServerHandler> {
     mcp: StreamableHttpService<Guard<H>, Sessions>,
+    /// Answers `initialize`; the session is opened when it has.
+    opening: StreamableHttpService<Guard<H>, NeverSessionManager>,
     dispatch: Dispatch<H>,
     sessions: Arc<Sessions>,
     door: Door,
@@ -59,26 +66,57 @@ struct Inner<H: ServerHandler> {
 }
 
 impl<H: ServerHandler> Service<H> {
-    /// Serves `guard` as `config` says, to whom `door` lets in. Needs a runtime of tokio.
-    pub(crate) fn new(guard: Guard<H>, config: &Config, drain: Drain, door: Door) -> Self {
+    /// Serves `guard` as `config` says, with sessions in `store`, to whom `door` lets in. Needs a runtime of tokio.
+    pub(crate) fn new(
+        guard: Guard<H>,
+        config: &Config,
+        store: Arc<dyn Store>,
+        drain: Drain,
+        door: Door,
+    ) -> Self {
         let limits = &config.limits;
-        let sessions = Sessions::new(limits.sessions, limits.session_ttl);
         let stateful = config.mode == Mode::Stateful;
+        let terms = Terms {
+            awake: limits.sessions,
+            ttl: limits.session_ttl,
+            draining: drain.draining().clone(),
+            streams: drain.streams().clone(),
+        };
+        let sessions = Sessions::new(store, terms, {
+            let guard = guard.clone();
+            move |line, client, ct| {
+                let service = serve_directly_with_ct(guard.clone(), line, Some(client), ct);
+                // it ends with its line
+                tokio::spawn(service.waiting());
+            }
+        });
         if stateful {
-            tokio::spawn(Sessions::reap(Arc::downgrade(&sessions)));
+            tokio::spawn(Sessions::run(Arc::downgrade(&sessions)));
+            tokio::spawn(Sessions::sweep(Arc::downgrade(&sessions)));
         }
         let rmcp = StreamableHttpServerConfig::default()
-            .with_legacy_session_mode(stateful)
             .with_json_response(config.mode == Mode::Json)
             .with_cancellation_token(drain.streams().clone())
+            // the streams of sessions begin with what the session knows of them
+            .with_sse_retry(None)
             // the door and the envelope have checked both
             .disable_allowed_hosts()
             .with_max_request_body_bytes(usize::MAX);
         let dispatch = Dispatch::new(guard.clone(), config.mode);
         let subscriptions = guard.has_subscriptions();
-        let mcp = StreamableHttpService::new(move || Ok(guard.clone()), Arc::clone(&sessions), rmcp);
+        let factory = move || Ok(guard.clone());
+        let opening = StreamableHttpService::new(
+            factory.clone(),
+            Arc::default(),
+            rmcp.clone()
+                .with_legacy_session_mode(false)
+                .with_json_response(true),
+        );
+        let rmcp = rmcp.with_legacy_session_mode(stateful);
+        let mcp = StreamableHttpService::new(factory, Arc::clone(&sessions), rmcp);
         Self(Arc::new(Inner {
             mcp,
+            opening,
             dispatch,
             sessions,
             door,
@@ -91,6 +129,11 @@ impl<H: ServerHandler> Service<H> {
             },
             requests: Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS))),
         }))
+    }
+
+    /// The sessions, for who ends them.
+    pub(crate) fn sessions(&self) -> Arc<Sessions> {
+        Arc::clone(&self.0.sessions)
     }
 
     /// Answers one request.
@@ -164,51 +207,97 @@ impl<H: ServerHandler> Inner<H> {
             return Err(Rejection::NoSubscriptions);
         }
         let deadline = passage.and_then(|passage| passage.deadline);
+        let lease = self.enter(envelope, &message).await?;
         let visit = Visit {
             deadline,
-            ..self.visit(envelope, message.headers())?
+            ..self.visit(envelope, lease.as_ref())?
         };
         message.extensions_mut().insert(visit.clone());
         // a subscription ends only when the client or a shutdown ends it: it is no work that ends by itself
         let work = (!envelope.requests("subscriptions/listen")).then(|| (self.drain.answer(), place));
         let response = if let Some(answer) = self.dispatch.call(envelope, &mut message, events)? {
             answer.await
+        } else if opens {
+            Box::pin(self.open(envelope, message)).await?
         } else {
             let blame = blame(message.headers());
-            let message = message.map(Full::new);
             // boxed: rmcp's future is large, and the short way should not have to carry it about
-            let answer = Box::pin(self.mcp.handle(message));
-            let answer = if opens {
-                let place = self.sessions.place().ok_or(Rejection::Full)?;
-                Sessions::with_place(place, answer).await
-            } else {
-                answer.await
-            };
-            translate(answer.map(Body::new), blame, true)?
+            let answer = Box::pin(self.mcp.handle(message.map(Full::new)));
+            translate(answer.await.map(Body::new), blame, true)?
         };
-        Ok(hold(response, (work, visit)))
+        Ok(hold(response, (work, visit, lease)))
+    }
+
+    /// Answers `initialize`, and opens a session when the handler has agreed.
+    async fn open(
+        &self,
+        envelope: &Envelope<'_>,
+        message: Request<Bytes>,
+    ) -> Result<Response<Body>, Rejection> {
+        #[derive(Deserialize)]
+        struct Agreed {
+            result: Version,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Version {
+            protocol_version: ProtocolVersion,
+        }
+        let blame = blame(message.headers());
+        let principal = message.extensions().get::<Principal>().cloned();
+        let answer = self.opening.handle(message.map(Full::new)).await;
+        let answer = translate(answer.map(Body::new), blame, true)?;
+        let (mut parts, body) = answer.into_parts();
+        let body = body
+            .collect()
+            .await
+            .map_err(|_gone| Rejection::Internal)?
+            .to_bytes();
+        if let Ok(agreed) = serde_json::from_slice::<Agreed>(&body) {
+            let params = envelope.params.ok_or(Rejection::Params)?;
+            let mut client: InitializeRequestParams =
+                serde_json::from_str(params.get()).map_err(|_shape| Rejection::Params)?;
+            client.protocol_version = agreed.result.protocol_version;
+            let id = self
+                .sessions
+                .open(client, principal.as_ref().map(Principal::as_str))
+                .await?;
+            let id = HeaderValue::from_str(&id).map_err(|_never| Rejection::Internal)?;
+            parts.headers.insert(SESSION, id);
+        }
+        Ok(Response::from_parts(parts, Body::from(body)))
+    }
+
+    /// Lets the message into the session that it names, if it is one that has a session.
+    async fn enter(
+        &self,
+        envelope: &Envelope<'_>,
+        message: &Request<Bytes>,
+    ) -> Result<Option<Lease>, Rejection> {
+        if !self.stateful || envelope.is_self_contained() {
+            return Ok(None);
+        }
+        let Some(id) = session(message.headers()) else {
+            return Ok(None);
+        };
+        let principal = message.extensions().get::<Principal>().map(Principal::as_str);
+        Ok(Some(self.sessions.enter(id, principal).await?))
     }
 
     /// How a request comes: with a session or without, and what keeps the session alive while it is worked on.
-    fn visit(&self, envelope: &Envelope<'_>, headers: &HeaderMap) -> Result<Visit, Rejection> {
+    fn visit(&self, envelope: &Envelope<'_>, lease: Option<&Lease>) -> Result<Visit, Rejection> {
         if !self.stateful || envelope.is_self_contained() {
             return Ok(Visit::default());
         }
-        let lease = session(headers).and_then(|id| self.sessions.lease(id));
-        let Some(lease) = lease else {
-            return Ok(Visit {
-                session: true,
-                ..Visit::default()
-            });
-        };
-        let keep: Arc<dyn Any + Send + Sync> = match envelope.id.filter(|_| envelope.kind == Kind::Request) {
-            // rmcp gives both answers to one of two requests with the same id, and none to the other
-            Some(id) => Arc::new(lease.claim(id.get()).ok_or(Rejection::DuplicateId)?),
-            None => Arc::new(lease),
+        let id = envelope.id.filter(|_| envelope.kind == Kind::Request);
+        let claim = match (lease, id) {
+            // two requests with the same id would get one answer between them
+            (Some(lease), Some(id)) => Some(lease.clone().claim(id.get()).ok_or(Rejection::DuplicateId)?),
+            _ => None,
         };
         Ok(Visit {
             session: true,
-            keep: Some(keep),
+            keep: claim.map(|claim| Arc::new(claim) as Arc<_>),
             ..Visit::default()
         })
     }
@@ -220,31 +309,28 @@ impl<H: ServerHandler> Inner<H> {
         }
         let (mut parts, _) = request.into_parts();
         let id = session(&parts.headers).ok_or(Rejection::SessionRequired)?;
-        if self.sessions.lease(id).is_none() {
-            return Err(Rejection::UnknownSession);
-        }
-        let ends = parts.method == Method::DELETE;
-        if !ends {
-            if self.drain.is_draining() {
-                return Err(Rejection::Draining);
-            }
-            door::widen_accept(&mut parts.headers)?;
-        }
-        let blame = blame(&parts.headers);
-        let answer = Box::pin(
-            self.mcp
-                .handle(Request::from_parts(parts, Full::<Bytes>::default())),
-        )
-        .await;
-        let mut response = match translate(answer.map(Body::new), blame, false) {
-            Err(Rejection::Method) => return Ok(self.not_allowed()),
-            response => response?,
-        };
-        if ends && response.status() == StatusCode::ACCEPTED {
+        let principal = parts.extensions.get::<Principal>().map(Principal::as_str);
+        let lease = self.sessions.enter(id, principal).await?;
+        if parts.method == Method::DELETE {
+            self.sessions.end(&lease).await?;
+            let mut response = Response::new(Body::empty());
             // clients take 202 for a failure
             *response.status_mut() = StatusCode::NO_CONTENT;
+            return Ok(response);
         }
-        Ok(response)
+        if self.drain.is_draining() {
+            return Err(Rejection::Draining);
+        }
+        door::widen_accept(&mut parts.headers)?;
+        let blame = blame(&parts.headers);
+        let answer = self
+            .mcp
+            .handle(Request::from_parts(parts, Full::<Bytes>::default()));
+        let answer = Box::pin(answer).await;
+        match translate(answer.map(Body::new), blame, false) {
+            Err(Rejection::Method) => Ok(self.not_allowed()),
+            response => Ok(hold(response?, lease)),
+        }
     }
 
     fn not_allowed(&self) -> Response<Body> {
@@ -258,6 +344,26 @@ impl<H: ServerHandler> Inner<H> {
             .headers_mut()
             .insert(header::ALLOW, HeaderValue::from_static(allow));
         response
+    }
+}
+
+impl From<Absent> for Rejection {
+    fn from(absent: Absent) -> Self {
+        match &absent {
+            Absent::Unknown => Self::UnknownSession,
+            Absent::Full => Self::Full,
+            Absent::TooLarge(_) => Self::ClientTooLarge,
+            Absent::Store(_) => {
+                let error: &dyn std::error::Error = &absent;
+                tracing::warn!(error, "the store of sessions was needed, and failed");
+                Self::Store
+            }
+            Absent::Broken(_) => {
+                let error: &dyn std::error::Error = &absent;
+                tracing::error!(error, "a session cannot be used");
+                Self::Internal
+            }
+        }
     }
 }
 

@@ -45,6 +45,10 @@ pub(crate) enum Rejection {
     NoSubscriptions,
     /// All places for sessions are taken.
     Full,
+    /// What the client said of itself does not fit the store of sessions.
+    ClientTooLarge,
+    /// The store of sessions does not answer.
+    Store,
     /// More requests are being worked on than the server takes at once.
     Busy,
     /// The server is shutting down.
@@ -71,10 +75,10 @@ impl Rejection {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Accept => StatusCode::NOT_ACCEPTABLE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge | Self::ClientTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Full | Self::Busy | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full | Self::Store | Self::Busy | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -90,6 +94,7 @@ impl Rejection {
             | Self::SessionRequired
             | Self::ContentType
             | Self::TooLarge
+            | Self::ClientTooLarge
             | Self::TooSlow
             | Self::Incomplete => -32600,
             Self::Params => -32602,
@@ -101,6 +106,7 @@ impl Rejection {
             | Self::Origin
             | Self::Method
             | Self::Full
+            | Self::Store
             | Self::Busy
             | Self::Draining => -32000,
         }
@@ -132,6 +138,10 @@ impl Rejection {
             Self::Origin => "Forbidden: this Origin may not call",
             Self::Method => "Method Not Allowed",
             Self::NoSubscriptions => "Method not found: there are no subscriptions here",
+            Self::ClientTooLarge => {
+                "Payload Too Large: what the client says of itself does not fit a session"
+            }
+            Self::Store => "Service Unavailable: the store of sessions does not answer; try again",
             Self::Full => "Service Unavailable: too many sessions",
             Self::Busy => "Service Unavailable: too many requests at once",
             Self::Draining => "Service Unavailable: shutting down",
@@ -149,6 +159,7 @@ impl Rejection {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         match self {
             Self::Full => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("10")),
+            Self::Store => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2")),
             Self::Busy | Self::Draining => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1")),
             // what is left of the body was not read, so the connection is of no use any more
             Self::TooLarge | Self::TooSlow => {

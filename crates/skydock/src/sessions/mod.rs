@@ -1,400 +1,657 @@
-//! What is remembered between requests, for clients of 2025-11-25 and older: sessions, in this process's memory.
+//! What is remembered between requests, for clients of 2025-11-25 and older: sessions, which any instance serves.
+//!
+//! A session is a record in a [`store`]. An instance that is sent a message of the session reads the record, wakes a
+//! service for it (the handler is told of the handshake that it did not see), and lets the service go when the session
+//! has been idle for a moment. Three things cross from one instance to another, as letters in the store:
+//!
+//! - A client's answer to a question, and its cancellation, to the instance that works on the request. The id of a
+//!   question says who asked.
+//! - What belongs to no request: it is kept in the session's log, which the instance that has the client's standalone
+//!   stream reads.
+//! - The rest of an answer whose stream broke: the instance that has it writes it into the store when a client asks
+//!   for it elsewhere. The ids of events say who has it.
+//!
+//! While an instance looks into its mailbox it knows of every session that has ended elsewhere, so that a message needs
+//! no question to the store.
+
+mod event;
+mod flow;
+mod line;
+mod manager;
+mod parts;
+mod post;
+mod record;
+mod resident;
+mod resume;
+mod standalone;
+pub(crate) mod store;
 
 use std::{
-    collections::{HashMap, HashSet},
-    pin::Pin,
+    collections::HashMap,
+    fmt,
     sync::{Arc, Mutex, PoisonError, Weak},
-    task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use futures::Stream;
+use bytes::Bytes;
 use rmcp::{
-    model::{ClientJsonRpcMessage, GetExtensions, JsonRpcMessage, ServerJsonRpcMessage},
-    transport::streamable_http_server::{
-        RestoreOutcome, SessionId, SessionManager, SessionRestoreMarker,
-        session::{
-            ServerSseMessage,
-            local::{LocalSessionManager, LocalSessionManagerError, SessionTransport},
-        },
+    model::{
+        ClientJsonRpcMessage, ClientNotification, ClientRequest, InitializeRequest, InitializeRequestParams,
+        InitializedNotification, JsonRpcMessage, RequestId, SubscribeRequestParams,
     },
+    transport::streamable_http_server::SessionId,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
-tokio::task_local! {
-    /// The place of the session that the current request opens.
-    static PLACE: Mutex<Option<OwnedSemaphorePermit>>;
-}
+use self::{
+    flow::Flows,
+    line::REPLAYED,
+    post::{Inbox, Letter, Post},
+    record::{Record, owner, pack, unguessable, unpack},
+    resident::{Resident, addressee},
+    store::{Failure, Store, Written},
+};
+pub(crate) use self::{line::Line, resident::Lease};
 
 /// How long a session is kept whose client does not come back after `initialize`.
 const UNCONFIRMED: Duration = Duration::from_secs(60);
+/// How often the store is told that a session is in use.
+const TOUCH: Duration = Duration::from_secs(60);
+/// News that is older has to be asked for.
+const NEWS: Duration = Duration::from_secs(1);
+/// For how long a session is idle before its service is let go.
+const HIBERNATE: Duration = Duration::from_secs(10);
+/// For how long a session is idle before this instance forgets it, where the store remembers.
+const FORGET: Duration = Duration::from_secs(60);
+/// How often the idle are looked for.
+const SWEEP: Duration = Duration::from_secs(5);
+/// Beyond it a tombstone outlives everybody who may still believe in the session.
+const TOMB: Duration = Duration::from_secs(120);
+/// How often a change is tried that others get in the way of.
+const TRIES: usize = 16;
 
-/// Why there is no session.
+/// Why a session cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// rmcp's own reason.
-    #[error(transparent)]
-    Local(#[from] LocalSessionManagerError),
-    /// A session was opened past [`Sessions::place`].
-    #[error("no place was kept for the session")]
-    NoPlace,
+pub(crate) enum Absent {
+    /// It ended, never was, or is somebody else's.
+    #[error("there is no such session")]
+    Unknown,
+    /// All places are taken.
+    #[error("too many sessions")]
+    Full,
+    /// What the client said of itself does not fit the store.
+    #[error("too large for the store")]
+    TooLarge(#[source] Failure),
+    /// The store cannot say.
+    #[error("the store of sessions fails")]
+    Store(#[source] Failure),
+    /// A record, or the handler, is not as it should be.
+    #[error("a session cannot be used")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// rmcp's sessions, with what rmcp leaves to its host: a bound, an end for the unused, and none for those at work.
-#[derive(Debug)]
+impl From<Failure> for Absent {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Full => Self::Full,
+            Failure::TooLarge { .. } => Self::TooLarge(failure),
+            Failure::Unavailable(_) => Self::Store(failure),
+        }
+    }
+}
+
+/// Something that clients may want to hear of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Change {
+    Tools,
+    Prompts,
+    Resources,
+    /// One resource, by its URI.
+    Resource(String),
+}
+
+/// In the extensions of `initialize`, `notifications/initialized` and `resources/subscribe` when their client has not
+/// sent them just now: the handler is told of a session that began at another instance, or has slept. It stands where
+/// rmcp's own `SessionRestoreMarker` would, which only rmcp can make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Restored;
+
+/// Runs the handler on a line, for a client that says this of itself.
+type Serve = Box<dyn Fn(Line, InitializeRequestParams, CancellationToken) + Send + Sync>;
+
+/// What sessions are held to.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    /// The number of sessions that are awake at once.
+    pub(crate) awake: usize,
+    /// How long an unused session is kept.
+    pub(crate) ttl: Duration,
+    /// Cancelled when streams have to end, so that clients go elsewhere.
+    pub(crate) draining: CancellationToken,
+    /// Cancelled when everything has to end.
+    pub(crate) streams: CancellationToken,
+}
+
+/// All sessions, as far as this instance has to do with them.
 pub(crate) struct Sessions {
-    local: LocalSessionManager,
-    places: Arc<Semaphore>,
-    uses: Mutex<HashMap<SessionId, Arc<Use>>>,
-    ttl: Duration,
+    store: Arc<dyn Store>,
+    post: Arc<Post>,
+    residents: Mutex<HashMap<SessionId, Arc<Resident>>>,
+    flows: Mutex<Flows>,
+    serve: Serve,
+    terms: Terms,
+    own: Weak<Self>,
 }
 
-/// Who uses a session right now, and since when nobody does.
-#[derive(Debug)]
-struct Use {
-    state: Mutex<UseState>,
-    _place: Option<OwnedSemaphorePermit>,
-}
-
-#[derive(Debug)]
-struct UseState {
-    leases: usize,
-    last: Instant,
-    /// Whether its client has come back since it was opened.
-    confirmed: bool,
-    /// The requests that are being worked on, by their id as JSON.
-    requests: HashSet<String>,
-    /// A session that is being restored takes requests only when its handshake was replayed.
-    restoring: bool,
-}
-
-impl Use {
-    fn new(place: Option<OwnedSemaphorePermit>, restoring: bool) -> Arc<Self> {
-        let state = UseState {
-            leases: 0,
-            last: Instant::now(),
-            confirmed: false,
-            requests: HashSet::new(),
-            restoring,
-        };
-        Arc::new(Self {
-            state: Mutex::new(state),
-            _place: place,
-        })
-    }
-
-    fn state<T>(&self, with: impl FnOnce(&mut UseState) -> T) -> T {
-        with(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Keeps a session alive: a request, a running tool or an open stream holds one.
-#[derive(Debug)]
-pub(crate) struct Lease(Arc<Use>);
-
-impl Lease {
-    fn new(session: Arc<Use>) -> Self {
-        session.state(|state| {
-            state.leases += 1;
-            state.confirmed = true;
-        });
-        Self(session)
-    }
-
-    /// Reserves a request's id, given as JSON; `None` when a request with this id is being worked on.
-    pub(crate) fn claim(self, id: &str) -> Option<Claim> {
-        let id = id.to_owned();
-        self.0
-            .state(|state| state.requests.insert(id.clone()))
-            .then_some(Claim { lease: self, id })
-    }
-}
-
-/// A request that is being worked on in a session, which it keeps alive.
-#[derive(Debug)]
-pub(crate) struct Claim {
-    lease: Lease,
-    id: String,
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        self.lease.0.state(|state| state.requests.remove(&self.id));
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.0.state(|state| {
-            state.leases -= 1;
-            state.last = Instant::now();
-        });
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions")
+            .field("terms", &self.terms)
+            .finish_non_exhaustive()
     }
 }
 
 impl Sessions {
-    /// At most `max` sessions, each kept for `ttl` after its last use.
-    pub(crate) fn new(max: usize, ttl: Duration) -> Arc<Self> {
-        let mut local = LocalSessionManager::default();
-        // rmcp's idle timer does not know that a tool is running or a stream open; ours does
-        local.session_config.keep_alive = None;
-        let places = Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Self {
-            local,
-            places,
-            uses: Mutex::default(),
-            ttl,
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        terms: Terms,
+        serve: impl Fn(Line, InitializeRequestParams, CancellationToken) + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let post = Arc::new(Post::new(Arc::clone(&store)));
+        Arc::new_cyclic(|own| Self {
+            store,
+            post,
+            residents: Mutex::default(),
+            flows: Mutex::default(),
+            serve: Box::new(serve),
+            terms,
+            own: Weak::clone(own),
         })
     }
 
-    /// Keeps a place for a session that is about to be opened; `None` when all are taken.
-    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.places).try_acquire_owned().ok()
+    fn residents<T>(&self, with: impl FnOnce(&mut HashMap<SessionId, Arc<Resident>>) -> T) -> T {
+        with(&mut self.residents.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Runs `request`, which may open a session in `place`.
-    pub(crate) async fn with_place<T>(place: OwnedSemaphorePermit, request: impl Future<Output = T>) -> T {
-        PLACE.scope(Mutex::new(Some(place)), request).await
+    fn flows<T>(&self, with: impl FnOnce(&mut Flows) -> T) -> T {
+        with(&mut self.flows.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Keeps the session alive while the lease lives; `None` when there is no such session.
-    pub(crate) fn lease(&self, id: &str) -> Option<Lease> {
-        // counted before the map is let go, so that the reaper does not come between
-        self.uses(|uses| uses.get(id).map(|session| Lease::new(Arc::clone(session))))
+    fn resident(&self, id: &str) -> Option<Arc<Resident>> {
+        self.residents(|residents| residents.get(id).cloned())
     }
 
-    /// Ends sessions that nobody has used for the time to live, as long as somebody holds the sessions.
-    pub(crate) async fn reap(sessions: Weak<Self>) {
+    /// Opens a session of `principal`'s for a client that says this of itself.
+    ///
+    /// # Errors
+    /// When there is no room, or the store does not take it.
+    pub(crate) async fn open(
+        &self,
+        client: InitializeRequestParams,
+        principal: Option<&str>,
+    ) -> Result<SessionId, Absent> {
+        let record = Record {
+            client,
+            owner: principal.map(owner),
+            severity: None,
+            subscriptions: std::collections::BTreeSet::new(),
+            events: unguessable(),
+            listener: None,
+        };
+        let id: SessionId = unguessable().into();
+        let value = pack(&record).map_err(|error| Absent::Broken(error.into()))?;
+        let ttl = self.terms.ttl.min(UNCONFIRMED);
+        match self.store.write(&key(&id), value, None, ttl).await? {
+            Written::Done(_) => Ok(id),
+            Written::Conflict => Err(Absent::Broken("a random id was taken".into())),
+        }
+    }
+
+    /// The session for a message of `principal`'s, kept alive by the lease.
+    ///
+    /// # Errors
+    /// When there is no such session, or the store has to be asked and does not answer.
+    pub(crate) async fn enter(&self, id: &str, principal: Option<&str>) -> Result<Lease, Absent> {
+        if !event::is_plain(id) {
+            return Err(Absent::Unknown);
+        }
+        let lease = match self.lease(id) {
+            Some(lease) => lease,
+            None => self.fetch(id).await?,
+        };
+        if !lease.0.with_record(|record| record.belongs_to(principal)) {
+            return Err(Absent::Unknown);
+        }
+        let resident = &lease.0;
+        let interval = TOUCH.min(self.terms.ttl / 4);
+        if resident.touches(interval) {
+            self.confirm(resident, true).await?;
+        } else if resident.age() > NEWS && self.post.age() > NEWS {
+            self.confirm(resident, false).await?;
+        }
+        Ok(lease)
+    }
+
+    fn lease(&self, id: &str) -> Option<Lease> {
+        // counted before the map is let go, so that the sweeper does not come between
+        self.residents(|residents| residents.get(id).map(|resident| Lease::new(Arc::clone(resident))))
+    }
+
+    /// A session that this instance does not know, from the store. Its client has come back, so it lives on.
+    async fn fetch(&self, id: &str) -> Result<Lease, Absent> {
+        let found = self.store.touch(&key(id), self.terms.ttl).await?;
+        let found = found
+            .filter(|found| !found.value.is_empty())
+            .ok_or(Absent::Unknown)?;
+        let record = unpack(&found.value).map_err(|error| Absent::Broken(error.into()))?;
+        let id: SessionId = id.into();
+        Ok(self.residents(|residents| {
+            let resident = residents
+                .entry(Arc::clone(&id))
+                .or_insert_with(|| Resident::new(id, record, found.version));
+            Lease::new(Arc::clone(resident))
+        }))
+    }
+
+    /// Asks the store whether a session is still as it is known here, and lets it live on if it is `used`. A store that
+    /// does not answer changes nothing.
+    async fn confirm(&self, resident: &Arc<Resident>, used: bool) -> Result<(), Absent> {
+        let key = key(&resident.id);
+        let untouched = resident.untouched();
+        let found = if used {
+            self.store.touch(&key, self.terms.ttl).await
+        } else {
+            self.store.read(&key).await
+        };
+        match found {
+            Ok(Some(found)) if found.value.is_empty() => {
+                self.forget(&resident.id);
+                Err(Absent::Unknown)
+            }
+            Ok(Some(found)) => {
+                match unpack(&found.value) {
+                    Ok(record) => resident.refresh(record, found.version),
+                    Err(error) => return Err(Absent::Broken(error.into())),
+                }
+                Ok(())
+            }
+            // the store has lost it: a session that had expired would not be here
+            Ok(None) if untouched < self.terms.ttl.min(UNCONFIRMED) => {
+                self.put_back(resident).await;
+                Ok(())
+            }
+            Ok(None) => {
+                self.forget(&resident.id);
+                Err(Absent::Unknown)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the store does not confirm a session; it goes on here");
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes a session again that the store has lost.
+    async fn put_back(&self, resident: &Resident) {
+        let Ok(value) = pack(&resident.record()) else {
+            return;
+        };
+        match self
+            .store
+            .write(&key(&resident.id), value, None, self.terms.ttl)
+            .await
+        {
+            Ok(Written::Done(version)) => {
+                tracing::warn!("the store had lost a session, which was put back");
+                resident.refresh(resident.record(), version);
+            }
+            Ok(Written::Conflict) => {}
+            Err(error) => tracing::debug!(%error, "cannot put back a session"),
+        }
+    }
+
+    /// Changes a session's record, and gives it as it is then. Others who know the session are told.
+    async fn change(&self, resident: &Resident, with: impl Fn(&mut Record) + Send) -> Result<Record, Absent> {
+        let key = key(&resident.id);
+        for _ in 0..TRIES {
+            let found = self.store.read(&key).await?.ok_or(Absent::Unknown)?;
+            if found.value.is_empty() {
+                return Err(Absent::Unknown);
+            }
+            let mut record: Record = unpack(&found.value).map_err(|error| Absent::Broken(error.into()))?;
+            with(&mut record);
+            let value = pack(&record).map_err(|error| Absent::Broken(error.into()))?;
+            let written = self.store.write(&key, value, Some(found.version), self.terms.ttl);
+            if let Written::Done(version) = written.await? {
+                resident.refresh(record.clone(), version);
+                return Ok(record);
+            }
+        }
+        Err(Absent::Store(Failure::Unavailable(
+            "others change the session all the time".into(),
+        )))
+    }
+
+    /// Ends a session everywhere.
+    ///
+    /// # Errors
+    /// When the store does not take it; then the session lives.
+    pub(crate) async fn end(&self, lease: &Lease) -> Result<(), Absent> {
+        let id = &lease.0.id;
+        let key = key(id);
+        let ttl = self.terms.ttl + TOMB;
+        for _ in 0..TRIES {
+            let found = self.store.read(&key).await?;
+            let Some(version) = found
+                .filter(|found| !found.value.is_empty())
+                .map(|found| found.version)
+            else {
+                break;
+            };
+            if let Written::Done(_) = self.store.write(&key, Bytes::new(), Some(version), ttl).await? {
+                break;
+            }
+        }
+        self.forget(id);
+        let letter = Letter::Ended {
+            session: id.to_string(),
+        };
+        if let Err(error) = self.post.send_all(&letter).await {
+            tracing::debug!(%error, "others were not told that a session has ended; they will ask");
+        }
+        Ok(())
+    }
+
+    /// Forgets a session and ends what is at work in it here.
+    fn forget(&self, id: &str) {
+        if let Some(resident) = self.residents(|residents| residents.remove(id)) {
+            resident.end();
+        }
+    }
+
+    /// The way to the session's service, which is woken if it sleeps. `parts` are of the request that needs it.
+    async fn service(
+        &self,
+        resident: &Arc<Resident>,
+        parts: Option<&http::request::Parts>,
+        handshakes: bool,
+    ) -> Result<tokio::sync::mpsc::Sender<ClientJsonRpcMessage>, Absent> {
+        if let Some(service) = resident.service() {
+            return Ok(service);
+        }
+        let _one = resident.waking.lock().await;
+        if let Some(service) = resident.service() {
+            return Ok(service);
+        }
+        self.make_room()?;
+        let sessions = self.own.clone();
+        let woken = resident.wake();
+        let record = resident.record();
+        let line = Line {
+            sessions,
+            resident: Arc::clone(resident),
+            number: woken.number,
+            messages: woken.messages,
+        };
+        (self.serve)(line, record.client.clone(), self.terms.streams.child_token());
+        let gone = |_gone| Absent::Broken("the service of a session has ended".into());
+        let replay = |message: ClientJsonRpcMessage| mark(message, parts);
+        woken
+            .sender
+            .send(replay(initialize(record.client)))
+            .await
+            .map_err(gone)?;
+        let replayed = woken.replayed.await;
+        replayed.map_err(|_ended| Absent::Broken("the handshake was not answered".into()))?;
+        if !handshakes {
+            woken.sender.send(replay(initialized())).await.map_err(gone)?;
+        }
+        for uri in record.subscriptions {
+            woken.sender.send(replay(subscribe(uri))).await.map_err(gone)?;
+        }
+        resident.ready(woken.number);
+        Ok(woken.sender)
+    }
+
+    /// Lets the service of the idlest session go when there are as many as there may be.
+    fn make_room(&self) -> Result<(), Absent> {
+        let awake: Vec<_> = self.residents(|residents| {
+            residents
+                .values()
+                .filter(|resident| resident.is_awake())
+                .cloned()
+                .collect()
+        });
+        if awake.len() < self.terms.awake {
+            return Ok(());
+        }
+        let idle = awake.iter().filter(|resident| !resident.in_use());
+        let idlest = idle.min_by_key(|resident| resident.last_used());
+        match idlest {
+            Some(idlest) if idlest.hibernate(Duration::ZERO) => Ok(()),
+            _ => Err(Absent::Full),
+        }
+    }
+
+    /// Gives a message of the client to the handler.
+    async fn pass(
+        &self,
+        resident: &Arc<Resident>,
+        message: ClientJsonRpcMessage,
+        parts: Option<&http::request::Parts>,
+    ) -> Result<(), Absent> {
+        let handshakes = matches!(
+            &message,
+            JsonRpcMessage::Notification(notification)
+                if matches!(notification.notification, ClientNotification::InitializedNotification(_))
+        );
+        let service = self.service(resident, parts, handshakes).await?;
+        let sent = service.send(message).await;
+        sent.map_err(|_gone| Absent::Broken("the service of a session has ended".into()))
+    }
+
+    /// Gives an answer of the client to whoever asked, here or elsewhere.
+    async fn answer(
+        &self,
+        resident: &Arc<Resident>,
+        mut message: ClientJsonRpcMessage,
+    ) -> Result<(), Absent> {
+        let id = match &mut message {
+            JsonRpcMessage::Response(response) => Some(&mut response.id),
+            JsonRpcMessage::Error(error) => error.id.as_mut(),
+            JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
+        };
+        let Some(id) = id else { return Ok(()) };
+        let Some((instance, number)) = addressee(id) else {
+            tracing::debug!("an answer to a question that nobody has asked");
+            return Ok(());
+        };
+        if *instance == *self.post.instance {
+            *id = RequestId::Number(number);
+            if resident.answered(number)
+                && let Some(service) = resident.service()
+                && service.send(message).await.is_err()
+            {
+                tracing::debug!("an answer came when nobody waited for it any more");
+            }
+            return Ok(());
+        }
+        let instance = instance.to_owned();
+        let letter = Letter::Deliver {
+            session: resident.id.to_string(),
+            message: Box::new(message),
+        };
+        Ok(self.post.send(&instance, &letter).await?)
+    }
+
+    /// Looks into the mailbox as long as somebody holds the sessions, and does what the letters say.
+    pub(crate) async fn run(sessions: Weak<Self>) {
+        let mut inbox = Inbox::default();
+        let Some(post) = sessions.upgrade().map(|sessions| Arc::clone(&sessions.post)) else {
+            return;
+        };
+        while sessions.strong_count() > 0 {
+            for letter in post.look(&mut inbox).await {
+                let Some(sessions) = sessions.upgrade() else {
+                    return;
+                };
+                sessions.read(letter).await;
+            }
+        }
+    }
+
+    async fn read(self: Arc<Self>, letter: Letter) {
+        match letter {
+            Letter::Deliver { session, message } => {
+                let Some(resident) = self.resident(&session) else {
+                    return;
+                };
+                if let Err(error) = self.deliver(&resident, *message).await {
+                    tracing::debug!(%error, "cannot deliver a message from another instance");
+                }
+            }
+            Letter::Ended { session } => self.forget(&session),
+            Letter::Changed { session } => {
+                if let Some(resident) = self.resident(&session) {
+                    // what became of it is in the record, or the session is gone
+                    let _ = self.confirm(&resident, false).await;
+                    resident.heard.notify_waiters();
+                }
+            }
+            Letter::Heard { session } => {
+                if let Some(resident) = self.resident(&session) {
+                    resident.heard.notify_waiters();
+                }
+            }
+            Letter::Share { session, stream } => self.share(&session, stream),
+            Letter::Change(_change) => {}
+        }
+    }
+
+    /// A message that another instance has taken in, for something that is at work here.
+    async fn deliver(&self, resident: &Arc<Resident>, message: ClientJsonRpcMessage) -> Result<(), Absent> {
+        match &message {
+            JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => self.answer(resident, message).await,
+            JsonRpcMessage::Notification(_) => self.notify(resident, message).await.map(|_| ()),
+            JsonRpcMessage::Request(_) => Ok(()),
+        }
+    }
+
+    /// Gives a notification to the service, if one is awake and it concerns that one; says whether it did.
+    async fn notify(&self, resident: &Arc<Resident>, message: ClientJsonRpcMessage) -> Result<bool, Absent> {
+        let JsonRpcMessage::Notification(notification) = &message else {
+            return Ok(false);
+        };
+        let (cancelled, concerns) = match &notification.notification {
+            ClientNotification::CancelledNotification(cancelled) => {
+                let id = cancelled.params.request_id.clone();
+                let concerns = id.as_ref().is_some_and(|id| resident.works_on(id));
+                (id, concerns)
+            }
+            _ => (None, resident.asks()),
+        };
+        if !concerns {
+            return Ok(false);
+        }
+        let Some(service) = resident.service() else {
+            return Ok(false);
+        };
+        let sent = service.send(message).await.is_ok();
+        if let Some(flow) = cancelled.and_then(|id| resident.finish(&id)) {
+            // rmcp answers nothing that was cancelled
+            flow.end();
+            self.flows(|flows| flows.ended(&flow));
+        }
+        Ok(sent)
+    }
+
+    /// Looks after idle sessions as long as somebody holds the sessions.
+    pub(crate) async fn sweep(sessions: Weak<Self>) {
         loop {
-            let Some(pause) = sessions.upgrade().map(|sessions| sessions.ttl / 4) else {
+            let Some(pause) = sessions.upgrade().map(|sessions| sessions.terms.ttl / 4) else {
                 return;
             };
-            tokio::time::sleep(pause.clamp(Duration::from_millis(20), Duration::from_secs(30))).await;
+            tokio::time::sleep(pause.clamp(Duration::from_millis(20), SWEEP)).await;
             let Some(sessions) = sessions.upgrade() else {
                 return;
             };
-            let unused = |session: &Arc<Use>| {
-                session.state(|state| {
-                    let ttl = if state.confirmed {
-                        sessions.ttl
-                    } else {
-                        sessions.ttl.min(UNCONFIRMED)
-                    };
-                    state.leases == 0 && state.last.elapsed() >= ttl
-                })
-            };
-            let ended: Vec<_> = sessions.uses(|uses| {
-                uses.extract_if(|_, session| unused(session))
-                    .map(|(id, _)| id)
-                    .collect()
-            });
-            for id in ended {
-                tracing::debug!("a session ended unused");
-                if let Err(error) = sessions.local.close_session(&id).await {
-                    tracing::debug!(%error, "cannot close a session");
-                }
+            sessions.flows(Flows::sweep);
+            sessions.put_to_sleep();
+            sessions.keep_alive().await;
+        }
+    }
+
+    fn put_to_sleep(&self) {
+        let forgotten = FORGET.min(self.terms.ttl);
+        let gone: Vec<_> = self.residents(|residents| {
+            for resident in residents.values() {
+                resident.hibernate(HIBERNATE.min(forgotten));
             }
+            residents
+                .extract_if(|_, resident| resident.is_idle(forgotten))
+                .collect()
+        });
+        for (_, resident) in gone {
+            resident.end();
         }
     }
 
-    fn usage(&self, id: &str) -> Option<Arc<Use>> {
-        self.uses(|uses| uses.get(id).cloned())
+    /// Tells the store of sessions that are in use for longer than a request.
+    async fn keep_alive(&self) {
+        let interval = TOUCH.min(self.terms.ttl / 4);
+        let due: Vec<_> = self.residents(|residents| {
+            let in_use = residents.values().filter(|resident| resident.in_use());
+            in_use
+                .filter(|resident| resident.touches(interval))
+                .cloned()
+                .collect()
+        });
+        for resident in due {
+            // gone is gone; a store that fails is asked again
+            let _ = self.confirm(&resident, true).await;
+        }
     }
 
-    fn uses<T>(&self, with: impl FnOnce(&mut HashMap<SessionId, Arc<Use>>) -> T) -> T {
-        with(&mut self.uses.lock().unwrap_or_else(PoisonError::into_inner))
+    /// This instance ends: others need not wait until they find out.
+    pub(crate) async fn retire(&self) {
+        self.post.retire().await;
     }
 }
 
-/// A stream that keeps its session alive.
-struct Leased<S> {
-    stream: Pin<Box<S>>,
-    _lease: Option<Lease>,
+fn key(session: &str) -> String {
+    format!("session:{session}")
 }
 
-impl<S: Stream> Stream for Leased<S> {
-    type Item = S::Item;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.stream.as_mut().poll_next(context)
-    }
+fn initialize(client: InitializeRequestParams) -> ClientJsonRpcMessage {
+    let request = InitializeRequest::new(client);
+    ClientJsonRpcMessage::request(
+        ClientRequest::InitializeRequest(request),
+        RequestId::String(REPLAYED.into()),
+    )
 }
 
-impl Sessions {
-    fn leased<S: Stream>(&self, id: &SessionId, stream: S) -> Leased<S> {
-        Leased {
-            stream: Box::pin(stream),
-            _lease: self.lease(id),
-        }
-    }
+fn initialized() -> ClientJsonRpcMessage {
+    ClientJsonRpcMessage::notification(ClientNotification::InitializedNotification(
+        InitializedNotification::default(),
+    ))
 }
 
-impl SessionManager for Sessions {
-    type Error = Error;
-    type Transport = SessionTransport;
-
-    async fn create_session(&self) -> Result<(SessionId, Self::Transport), Error> {
-        let place = PLACE
-            .try_with(|place| place.lock().unwrap_or_else(PoisonError::into_inner).take())
-            .ok()
-            .flatten()
-            .ok_or(Error::NoPlace)?;
-        let (id, transport) = self.local.create_session().await?;
-        self.uses(|uses| uses.insert(Arc::clone(&id), Use::new(Some(place), false)));
-        Ok((id, transport))
-    }
-
-    async fn initialize_session(
-        &self,
-        id: &SessionId,
-        message: ClientJsonRpcMessage,
-    ) -> Result<ServerJsonRpcMessage, Error> {
-        Ok(self.local.initialize_session(id, message).await?)
-    }
-
-    async fn has_session(&self, id: &SessionId) -> Result<bool, Error> {
-        if self
-            .usage(id)
-            .is_some_and(|session| session.state(|state| state.restoring))
-        {
-            return Ok(false);
-        }
-        Ok(self.local.has_session(id).await?)
-    }
-
-    async fn close_session(&self, id: &SessionId) -> Result<(), Error> {
-        self.uses(|uses| uses.remove(id));
-        Ok(self.local.close_session(id).await?)
-    }
-
-    async fn create_stream(
-        &self,
-        id: &SessionId,
-        message: ClientJsonRpcMessage,
-    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Error> {
-        let stream = self.local.create_stream(id, message).await?;
-        Ok(self.leased(id, stream))
-    }
-
-    async fn accept_message(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Result<(), Error> {
-        let replayed = matches!(
-            &message,
-            JsonRpcMessage::Notification(notification)
-                if notification.notification.extensions().get::<SessionRestoreMarker>().is_some()
-        );
-        let accepted = self.local.accept_message(id, message).await;
-        if replayed && let Some(session) = self.usage(id) {
-            session.state(|state| state.restoring = false);
-        }
-        Ok(accepted?)
-    }
-
-    async fn create_standalone_stream(
-        &self,
-        id: &SessionId,
-    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Error> {
-        let stream = self.local.create_standalone_stream(id).await?;
-        Ok(self.leased(id, stream))
-    }
-
-    async fn resume(
-        &self,
-        id: &SessionId,
-        last_event_id: String,
-    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Error> {
-        let stream = self.local.resume(id, last_event_id).await?;
-        Ok(self.leased(id, stream))
-    }
-
-    async fn restore_session(&self, id: SessionId) -> Result<RestoreOutcome<Self::Transport>, Error> {
-        // rmcp shows a session to other requests before its handshake was replayed, and they destroy it
-        let place = self.place().ok_or(Error::NoPlace)?;
-        self.uses(|uses| uses.insert(Arc::clone(&id), Use::new(Some(place), true)));
-        Ok(self.local.restore_session(id).await?)
-    }
+fn subscribe(uri: String) -> ClientJsonRpcMessage {
+    #[expect(deprecated, reason = "what the protocol deprecates is still served")]
+    let request = rmcp::model::SubscribeRequest::new(SubscribeRequestParams::new(uri));
+    ClientJsonRpcMessage::request(
+        ClientRequest::SubscribeRequest(request),
+        RequestId::String(REPLAYED.into()),
+    )
 }
 
-#[cfg(test)]
-mod tests {
-    use async_trait::async_trait;
-    use bytes::Bytes;
-    use http::Request;
-    use http_body_util::{BodyExt, Full};
-    use rmcp::{
-        ServerHandler,
-        model::{ClientCapabilities, Implementation, InitializeRequestParams},
-        transport::streamable_http_server::{
-            StreamableHttpServerConfig, StreamableHttpService,
-            session::{SessionState, SessionStore, SessionStoreError},
-        },
-    };
-
-    use super::*;
-
-    struct Nothing;
-    impl ServerHandler for Nothing {}
-
-    /// A store that knows every session.
-    struct Store;
-
-    #[async_trait]
-    impl SessionStore for Store {
-        async fn load(&self, _id: &str) -> Result<Option<SessionState>, SessionStoreError> {
-            let params =
-                InitializeRequestParams::new(ClientCapabilities::default(), Implementation::new("old", "1"))
-                    .with_protocol_version(rmcp::model::ProtocolVersion::V_2025_06_18);
-            Ok(Some(SessionState::new(params)))
-        }
-
-        async fn store(&self, _id: &str, _state: &SessionState) -> Result<(), SessionStoreError> {
-            Ok(())
-        }
-
-        async fn delete(&self, _id: &str) -> Result<(), SessionStoreError> {
-            Ok(())
-        }
+/// Marks a message as replayed: the handler sees what woke the session.
+fn mark(mut message: ClientJsonRpcMessage, parts: Option<&http::request::Parts>) -> ClientJsonRpcMessage {
+    if let Some(parts) = parts {
+        message.insert_extension(parts.clone());
     }
-
-    /// rmcp shows a session before its handshake was replayed; a handler that takes a moment to build opens the gap.
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn requests_that_meet_a_session_while_it_is_restored_are_all_served() {
-        let sessions = Sessions::new(10, Duration::from_secs(60));
-        let mut config = StreamableHttpServerConfig::default();
-        config.session_store = Some(Arc::new(Store));
-        let building = Arc::new(Semaphore::new(0));
-        let slow = {
-            let building = Arc::clone(&building);
-            move || {
-                building.add_permits(1);
-                std::thread::sleep(Duration::from_millis(20));
-                Ok(Nothing)
-            }
-        };
-        let service = StreamableHttpService::new(slow, Arc::clone(&sessions), config);
-        for round in 0..3 {
-            let call = |id: u32| {
-                let service = service.clone();
-                let request = Request::post("/mcp")
-                    .header("host", "localhost")
-                    .header("content-type", "application/json")
-                    .header("accept", "application/json, text/event-stream")
-                    .header("mcp-session-id", format!("session-{round}"))
-                    .body(Full::new(Bytes::from(format!(
-                        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list"}}"#
-                    ))))
-                    .unwrap();
-                tokio::spawn(async move {
-                    let body = service.handle(request).await.into_body().collect().await.unwrap();
-                    String::from_utf8(body.to_bytes().to_vec()).unwrap()
-                })
-            };
-            let mut calls = vec![call(0)];
-            building.acquire().await.unwrap().forget();
-            calls.extend((1..12).map(call));
-            for body in futures::future::join_all(calls).await {
-                let body = body.unwrap();
-                assert!(body.contains(r#""tools":[]"#), "{body}");
-            }
-        }
-    }
+    message.insert_extension(Restored);
+    message
 }

@@ -18,18 +18,21 @@ const LIMIT: usize = 64 << 20;
 const SWEEP: usize = 1_024;
 
 /// Records, logs and the roll in memory. Hosts in one process can share one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Memory {
     kept: Mutex<Kept>,
     grown: Notify,
+    places: usize,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
     records: HashMap<String, Expiring<Record>>,
-    logs: HashMap<String, Expiring<VecDeque<Entry>>>,
+    logs: HashMap<String, VecDeque<Expiring<Entry>>>,
     roll: HashMap<String, Instant>,
     changes: usize,
+    /// Records that hold something; those that expired since the last sweep included.
+    taken: usize,
     /// The highest number that an entry of any log has had.
     last: u64,
 }
@@ -52,43 +55,87 @@ impl Kept {
         if self.changes < SWEEP {
             return;
         }
+        self.clean();
+    }
+
+    /// Throws out what has expired.
+    fn clean(&mut self) {
         self.changes = 0;
         let now = Instant::now();
         self.records.retain(|_, record| record.until > now);
-        self.logs.retain(|_, log| log.until > now);
+        self.taken = self
+            .records
+            .values()
+            .filter(|record| record.kept.is_taken())
+            .count();
+        self.logs
+            .retain(|_, log| log.back().is_some_and(|entry| entry.until > now));
         self.roll.retain(|_, until| *until > now);
     }
 
+    fn write(&mut self, key: &str, record: Expiring<Record>, places: usize) -> Result<(), Failure> {
+        let is = record.kept.is_taken();
+        let replaced = self.records.get(key);
+        let grows = is && !replaced.is_some_and(|record| record.kept.is_taken());
+        if grows && self.taken >= places {
+            self.clean();
+            if self.taken >= places {
+                return Err(Failure::Full);
+            }
+        }
+        // what was there may have expired and been counted until now
+        let was = self
+            .records
+            .insert(key.to_owned(), record)
+            .is_some_and(|record| record.kept.is_taken());
+        self.taken = (self.taken + usize::from(is)).saturating_sub(usize::from(was));
+        Ok(())
+    }
+
     fn entries(&self, log: &str, after: u64) -> Vec<Entry> {
-        let Some(log) = self.logs.get(log).and_then(Expiring::live) else {
+        let Some(log) = self.logs.get(log) else {
             return Vec::new();
         };
-        let seen = log.partition_point(|entry| entry.number <= after);
-        log.range(seen..).cloned().collect()
+        let seen = log.partition_point(|entry| entry.kept.number <= after);
+        log.range(seen..).filter_map(Expiring::live).cloned().collect()
     }
 
     fn append(&mut self, log: &str, entries: Vec<Bytes>, until: Instant) -> u64 {
-        let log = self.logs.entry(log.to_owned());
-        let log = log.or_insert_with(|| Expiring {
-            until,
-            kept: VecDeque::new(),
-        });
-        if log.live().is_none() {
-            log.kept.clear();
+        let log = self.logs.entry(log.to_owned()).or_default();
+        while log.front().is_some_and(|entry| entry.live().is_none()) {
+            log.pop_front();
         }
-        log.until = until;
         for value in entries {
             self.last += 1;
-            log.kept.push_back(Entry {
-                number: self.last,
-                value,
+            log.push_back(Expiring {
+                until,
+                kept: Entry {
+                    number: self.last,
+                    value,
+                },
             });
         }
         self.last
     }
 }
 
+impl Record {
+    /// An empty value says that something is over; it needs no place.
+    fn is_taken(&self) -> bool {
+        !self.value.is_empty()
+    }
+}
+
 impl Memory {
+    /// Room for so many records that hold something.
+    pub(crate) fn new(places: usize) -> Self {
+        Self {
+            kept: Mutex::default(),
+            grown: Notify::new(),
+            places,
+        }
+    }
+
     fn kept<T>(&self, with: impl FnOnce(&mut Kept) -> T) -> T {
         with(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -122,20 +169,20 @@ impl Store for Memory {
         ttl: Duration,
     ) -> Result<Written, Failure> {
         fits(&value)?;
-        Ok(self.kept(|kept| {
+        self.kept(|kept| {
             kept.sweep();
             let found = kept.records.get(key).and_then(Expiring::live);
             if found.map(|record| record.version) != replaces {
-                return Written::Conflict;
+                return Ok(Written::Conflict);
             }
             let version = replaces.unwrap_or(0) + 1;
             let record = Expiring {
                 until: Instant::now() + ttl,
                 kept: Record { version, value },
             };
-            kept.records.insert(key.to_owned(), record);
-            Written::Done(version)
-        }))
+            kept.write(key, record, self.places)?;
+            Ok(Written::Done(version))
+        })
     }
 
     async fn touch(&self, key: &str, ttl: Duration) -> Result<Option<Record>, Failure> {
@@ -173,8 +220,8 @@ impl Store for Memory {
     async fn trim(&self, log: &str, through: u64) -> Result<(), Failure> {
         self.kept(|kept| {
             if let Some(log) = kept.logs.get_mut(log) {
-                let seen = log.kept.partition_point(|entry| entry.number <= through);
-                log.kept.drain(..seen);
+                let seen = log.partition_point(|entry| entry.kept.number <= through);
+                log.drain(..seen);
             }
         });
         Ok(())

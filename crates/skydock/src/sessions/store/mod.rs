@@ -29,6 +29,9 @@ pub(crate) enum Failure {
         /// In bytes.
         limit: usize,
     },
+    /// As many records are kept as there may be.
+    #[error("all places are taken")]
+    Full,
     /// The store cannot be reached, does not answer in time, or refuses.
     #[error("the store is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -1,0 +1,202 @@
+//! What is sent in answer to one request, in order: kept until its reader has it, and for a while longer in case the
+//! reader comes back for the rest.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures::{Stream, stream};
+use rmcp::{
+    model::{JsonRpcMessage, ProgressToken, RequestId, ServerJsonRpcMessage},
+    transport::streamable_http_server::{SessionId, session::ServerSseMessage},
+};
+use tokio::sync::Notify;
+
+use super::{
+    event::{EventId, Position},
+    record::unguessable,
+};
+
+/// How long a client is to wait before it comes back for the rest of a stream.
+pub(super) const RETRY: Duration = Duration::from_secs(1);
+/// How long an answer is kept for a client that comes back for it.
+const KEPT: Duration = Duration::from_secs(60);
+/// The most answers that are kept for that, whatever their number.
+const MOST_KEPT: usize = 1_000;
+/// The most messages that wait in one stream for a reader; beyond, notifications are dropped.
+const MOST_WAITING: usize = 10_000;
+
+/// The messages of one request's stream.
+#[derive(Debug)]
+pub(super) struct Flow {
+    pub(super) session: SessionId,
+    pub(super) request: RequestId,
+    pub(super) token: Option<ProgressToken>,
+    pub(super) stream: String,
+    messages: Mutex<Messages>,
+    grown: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Messages {
+    sent: Vec<Arc<ServerJsonRpcMessage>>,
+    /// The number that some reader has taken.
+    taken: usize,
+    ended: bool,
+    /// Whether they are being written to the store, for a reader at another instance.
+    shared: bool,
+}
+
+/// What a reader finds.
+pub(super) enum Next {
+    Message(Arc<ServerJsonRpcMessage>),
+    /// There is nothing more to come.
+    End,
+}
+
+impl Flow {
+    pub(super) fn new(session: SessionId, request: RequestId, token: Option<ProgressToken>) -> Arc<Self> {
+        Arc::new(Self {
+            session,
+            request,
+            token,
+            stream: unguessable(),
+            messages: Mutex::default(),
+            grown: Notify::new(),
+        })
+    }
+
+    fn messages<T>(&self, with: impl FnOnce(&mut Messages) -> T) -> T {
+        with(&mut self.messages.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Adds a message; the answer ends the stream.
+    pub(super) fn send(&self, message: ServerJsonRpcMessage) {
+        let last = matches!(message, JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_));
+        let optional = matches!(message, JsonRpcMessage::Notification(_));
+        self.messages(|messages| {
+            if messages.ended {
+                return;
+            }
+            if optional && messages.sent.len() - messages.taken >= MOST_WAITING {
+                tracing::debug!("dropped a notification that nobody reads");
+                return;
+            }
+            messages.sent.push(Arc::new(message));
+            messages.ended = last;
+        });
+        self.grown.notify_waiters();
+    }
+
+    /// Ends the stream without an answer.
+    pub(super) fn end(&self) {
+        self.messages(|messages| messages.ended = true);
+        self.grown.notify_waiters();
+    }
+
+    /// Whether it was not shared yet, and is from now on.
+    pub(super) fn share(&self) -> bool {
+        self.messages(|messages| !std::mem::replace(&mut messages.shared, true))
+    }
+
+    /// The message after the first `seen`, when it is there.
+    pub(super) async fn next(&self, seen: usize) -> Next {
+        loop {
+            let mut grown = std::pin::pin!(self.grown.notified());
+            grown.as_mut().enable();
+            let next = self.messages(|messages| {
+                messages.taken = messages.taken.max(seen);
+                match messages.sent.get(seen) {
+                    Some(message) => Some(Next::Message(Arc::clone(message))),
+                    None => messages.ended.then_some(Next::End),
+                }
+            });
+            if let Some(next) = next {
+                return next;
+            }
+            grown.await;
+        }
+    }
+
+    /// Where a reader is that has so many messages.
+    pub(super) fn position(&self, instance: &str, seen: usize) -> EventId {
+        EventId::Answer(Position {
+            instance: instance.to_owned(),
+            stream: self.stream.clone(),
+            seen,
+            request: Some(self.request.clone()),
+        })
+    }
+}
+
+/// The events after the first `seen` messages; `primes` begins with an event that only tells where the stream is.
+pub(super) fn events(
+    flow: Arc<Flow>,
+    instance: Arc<str>,
+    seen: usize,
+    primes: bool,
+) -> impl Stream<Item = ServerSseMessage> + Send {
+    let prime = primes.then(|| ServerSseMessage::priming(flow.position(&instance, seen).to_string(), RETRY));
+    let rest = stream::unfold((flow, instance, seen), |(flow, instance, seen)| async move {
+        let Next::Message(message) = flow.next(seen).await else {
+            return None;
+        };
+        let seen = seen + 1;
+        let event = event(flow.position(&instance, seen), message);
+        Some((event, (flow, instance, seen)))
+    });
+    futures::StreamExt::chain(stream::iter(prime), rest)
+}
+
+/// A message as an event.
+pub(super) fn event(id: EventId, message: Arc<ServerJsonRpcMessage>) -> ServerSseMessage {
+    let mut event = ServerSseMessage::default();
+    event.event_id = Some(id.to_string());
+    event.message = Some(message);
+    event
+}
+
+/// The streams of this instance by their names, those that are open and the last that have ended.
+#[derive(Debug, Default)]
+pub(super) struct Flows {
+    by_name: HashMap<String, Arc<Flow>>,
+    ended: VecDeque<(Instant, String)>,
+}
+
+impl Flows {
+    pub(super) fn insert(&mut self, flow: &Arc<Flow>) {
+        self.by_name.insert(flow.stream.clone(), Arc::clone(flow));
+    }
+
+    pub(super) fn get(&self, stream: &str) -> Option<Arc<Flow>> {
+        self.by_name.get(stream).cloned()
+    }
+
+    /// A stream has ended: it is kept for a client that comes back for it.
+    pub(super) fn ended(&mut self, flow: &Flow) {
+        self.ended.push_back((Instant::now(), flow.stream.clone()));
+        while self.ended.len() > MOST_KEPT {
+            self.forget_oldest();
+        }
+        self.sweep();
+    }
+
+    /// Forgets what has been kept long enough.
+    pub(super) fn sweep(&mut self) {
+        while self
+            .ended
+            .front()
+            .is_some_and(|(since, _)| since.elapsed() >= KEPT)
+        {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, stream)) = self.ended.pop_front() {
+            self.by_name.remove(&stream);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! rmcp's side of sessions: what its HTTP service asks for, once [`Sessions::enter`] has let the client in.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures::{Stream, future::Either};
+use rmcp::{
+    model::{
+        ClientJsonRpcMessage, ClientNotification, ClientRequest, GetExtensions, GetMeta, JsonRpcMessage,
+        ProtocolVersion, ServerJsonRpcMessage,
+    },
+    transport::streamable_http_server::{SessionId, SessionManager, session::ServerSseMessage},
+};
+use sync_wrapper::SyncWrapper;
+
+use super::{
+    Absent, Line, Sessions,
+    event::EventId,
+    flow::{Flow, events},
+    line::severity,
+    post::Letter,
+    record::SUBSCRIPTIONS,
+    resident::{Lease, Resident},
+};
+
+/// A stream that keeps its session alive.
+struct Leased<S> {
+    // the futures of a store are not `Sync`, which rmcp asks for; nobody shares a stream
+    stream: SyncWrapper<Pin<Box<S>>>,
+    _lease: Lease,
+}
+
+impl<S> Leased<S> {
+    fn new(stream: S, resident: &Arc<Resident>) -> Self {
+        Self {
+            stream: SyncWrapper::new(Box::pin(stream)),
+            _lease: Lease::new(Arc::clone(resident)),
+        }
+    }
+}
+
+impl<S: Stream> Stream for Leased<S> {
+    type Item = S::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.stream.get_mut().as_mut().poll_next(context)
+    }
+}
+
+impl Sessions {
+    fn known(&self, id: &SessionId) -> Result<Arc<Resident>, Absent> {
+        self.resident(id).ok_or(Absent::Unknown)
+    }
+
+    /// Keeps what a request changes of its session.
+    async fn keep(&self, resident: &Resident, request: &ClientRequest) -> Result<(), Absent> {
+        match request {
+            ClientRequest::SetLevelRequest(request) => {
+                #[expect(deprecated, reason = "what the protocol deprecates is still served")]
+                let severity = severity(request.params.level);
+                self.change(resident, |record| record.severity = Some(severity))
+                    .await?;
+            }
+            ClientRequest::SubscribeRequest(request) => {
+                let uri = &request.params.uri;
+                let full = resident.with_record(|record| record.subscriptions.len() >= SUBSCRIPTIONS);
+                if full {
+                    tracing::info!("a session has as many subscriptions as it may; one more is not kept");
+                    return Ok(());
+                }
+                let subscribe = |record: &mut super::Record| {
+                    record.subscriptions.insert(uri.clone());
+                };
+                self.change(resident, subscribe).await?;
+            }
+            ClientRequest::UnsubscribeRequest(request) => {
+                let uri = &request.params.uri;
+                let unsubscribe = |record: &mut super::Record| {
+                    record.subscriptions.remove(uri);
+                };
+                self.change(resident, unsubscribe).await?;
+            }
+            _ => return Ok(()),
+        }
+        let session = resident.id.to_string();
+        if let Err(error) = self.post.send_all(&Letter::Changed { session }).await {
+            tracing::debug!(%error, "others were not told of a session's change; they will ask");
+        }
+        Ok(())
+    }
+}
+
+impl SessionManager for Sessions {
+    type Error = Absent;
+    type Transport = Line;
+
+    /// Never asked for: a session is opened with [`Sessions::open`] when its client was answered.
+    async fn create_session(&self) -> Result<(SessionId, Line), Absent> {
+        Err(Absent::Broken("sessions are not opened this way".into()))
+    }
+
+    async fn initialize_session(
+        &self,
+        _id: &SessionId,
+        _message: ClientJsonRpcMessage,
+    ) -> Result<ServerJsonRpcMessage, Absent> {
+        Err(Absent::Broken("sessions are not opened this way".into()))
+    }
+
+    async fn has_session(&self, id: &SessionId) -> Result<bool, Absent> {
+        Ok(self.resident(id).is_some())
+    }
+
+    async fn close_session(&self, _id: &SessionId) -> Result<(), Absent> {
+        Ok(())
+    }
+
+    async fn create_stream(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Absent> {
+        let resident = self.known(id)?;
+        let JsonRpcMessage::Request(request) = &message else {
+            return Err(Absent::Broken("not a request".into()));
+        };
+        self.keep(&resident, &request.request).await?;
+        let token = request.request.get_meta().get_progress_token();
+        let parts = request
+            .request
+            .extensions()
+            .get::<http::request::Parts>()
+            .cloned();
+        let flow = Flow::new(Arc::clone(id), request.id.clone(), token);
+        // the service is woken first, so that what it is told of the handshake cannot meet the request
+        self.service(&resident, parts.as_ref(), false).await?;
+        resident.begin(&flow);
+        self.flows(|flows| flows.insert(&flow));
+        if let Err(error) = self.pass(&resident, message, parts.as_ref()).await {
+            resident.finish(&flow.request);
+            flow.end();
+            self.flows(|flows| flows.ended(&flow));
+            return Err(error);
+        }
+        let primes =
+            resident.with_record(|record| record.client.protocol_version >= ProtocolVersion::V_2025_11_25);
+        let events = events(flow, Arc::clone(&self.post.instance), 0, primes);
+        Ok(Leased::new(events, &resident))
+    }
+
+    async fn accept_message(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Result<(), Absent> {
+        let resident = self.known(id)?;
+        let JsonRpcMessage::Notification(notification) = &message else {
+            return self.answer(&resident, message).await;
+        };
+        let crosses = matches!(
+            notification.notification,
+            ClientNotification::CancelledNotification(_) | ClientNotification::ProgressNotification(_)
+        );
+        if !crosses {
+            let parts = notification
+                .notification
+                .extensions()
+                .get::<http::request::Parts>()
+                .cloned();
+            return self.pass(&resident, message, parts.as_ref()).await;
+        }
+        // the request that it is about may be at work here or anywhere
+        if self.notify(&resident, message.clone()).await? {
+            return Ok(());
+        }
+        let letter = Letter::Deliver {
+            session: id.to_string(),
+            message: Box::new(message),
+        };
+        Ok(self.post.send_all(&letter).await?)
+    }
+
+    async fn create_standalone_stream(
+        &self,
+        id: &SessionId,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Absent> {
+        let resident = self.known(id)?;
+        let stream = self.listen(&resident, None).await?;
+        Ok(Leased::new(stream, &resident))
+    }
+
+    async fn resume(
+        &self,
+        id: &SessionId,
+        last_event_id: String,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Absent> {
+        let resident = self.known(id)?;
+        let event = last_event_id
+            .parse()
+            .map_err(|error: super::event::NoEvent| Absent::Broken(error.into()))?;
+        let stream = match event {
+            EventId::Standalone { key, number } => {
+                if resident.with_record(|record| record.events != key) {
+                    return Err(Absent::Unknown);
+                }
+                Either::Left(self.listen(&resident, Some(number)).await?)
+            }
+            EventId::Answer(position) => Either::Right(self.rest(&resident, position).await?),
+        };
+        Ok(Leased::new(stream, &resident))
+    }
+}

@@ -1,0 +1,217 @@
+//! Between instances: each has a mailbox in the store, which it looks into all the time.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use rmcp::model::ClientJsonRpcMessage;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::{
+    parts::{Assembly, split},
+    record::{pack, unguessable, unpack},
+    store::{Failure, Patience, Store},
+};
+
+/// How long a letter waits for an instance that does not look.
+const LETTER: Duration = Duration::from_secs(120);
+/// How long an instance is believed to live that has not said so again.
+const ROLL: Duration = Duration::from_secs(15);
+/// How often an instance says that it lives.
+const ANNOUNCE: Duration = Duration::from_secs(5);
+/// How long one look into the mailbox takes when nothing comes.
+const LOOK: Duration = Duration::from_secs(1);
+/// The pause between two looks, for a store that cannot wake its readers: what a letter waits at the most.
+const PAUSE: Duration = Duration::from_millis(250);
+/// The same while a client has been asked something.
+const SHORT_PAUSE: Duration = Duration::from_millis(40);
+/// How long to leave a store alone that has just failed.
+const RECOVER: Duration = Duration::from_millis(500);
+
+/// What one instance has to tell another.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Letter {
+    /// A message of a client that concerns what you are working on.
+    Deliver {
+        session: String,
+        message: Box<ClientJsonRpcMessage>,
+    },
+    /// A session has ended.
+    Ended { session: String },
+    /// A session's record is not what it was.
+    Changed { session: String },
+    /// A session's standalone stream, which you have, has something new.
+    Heard { session: String },
+    /// A client wants the rest of this stream from another instance.
+    Share { session: String, stream: String },
+    /// Something has changed that clients may want to hear of.
+    Change(super::Change),
+}
+
+/// This instance's address, its mailbox, and the way to others'.
+#[derive(Debug)]
+pub(super) struct Post {
+    store: Arc<dyn Store>,
+    pub(super) instance: Arc<str>,
+    /// When the mailbox was last seen as it is.
+    looked: Mutex<Option<Instant>>,
+    /// The number of questions that clients have not answered yet.
+    questions: AtomicUsize,
+    retired: AtomicBool,
+}
+
+impl Post {
+    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            instance: unguessable().into(),
+            looked: Mutex::default(),
+            questions: AtomicUsize::new(0),
+            retired: AtomicBool::new(false),
+        }
+    }
+
+    /// How old the news is, at the most.
+    pub(super) fn age(&self) -> Duration {
+        let looked = *self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        looked.map_or(Duration::MAX, |looked| looked.elapsed())
+    }
+
+    fn looked(&self, at: Instant) {
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    }
+
+    /// While the guard lives, letters are fetched at short intervals.
+    pub(super) fn expects(self: &Arc<Self>) -> Expecting {
+        self.questions.fetch_add(1, Ordering::Relaxed);
+        Expecting(Arc::clone(self))
+    }
+
+    /// Sends a letter to one instance.
+    pub(super) async fn send(&self, to: &str, letter: &Letter) -> Result<(), Failure> {
+        let letter = pack(letter).map_err(|error| Failure::Unavailable(error.into()))?;
+        let entries = split(&letter, self.store.limit());
+        self.store.append(&mailbox(to), entries, LETTER).await.map(|_| ())
+    }
+
+    /// Sends a letter to all others that live.
+    pub(super) async fn send_all(&self, letter: &Letter) -> Result<(), Failure> {
+        let roll = self.store.roll().await?;
+        let others = roll.iter().filter(|other| ***other != *self.instance);
+        let sent = futures::future::join_all(others.map(|other| self.send(other, letter)));
+        sent.await.into_iter().collect()
+    }
+
+    /// Whether an instance lives.
+    pub(super) async fn lives(&self, instance: &str) -> Result<bool, Failure> {
+        Ok(self.store.roll().await?.iter().any(|other| other == instance))
+    }
+
+    /// Says that this instance is leaving.
+    pub(super) async fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+        let left = self.store.announce(&self.instance, Duration::ZERO);
+        if !matches!(tokio::time::timeout(LOOK, left).await, Ok(Ok(()))) {
+            tracing::debug!("the store was not told that this instance ends; it will find out");
+        }
+    }
+
+    /// One look into the mailbox: letters that have come after `cursor`, which moves on.
+    pub(super) async fn look(&self, inbox: &mut Inbox) -> Vec<Letter> {
+        if inbox.announced.is_none_or(|since| since.elapsed() >= ANNOUNCE)
+            && !self.retired.load(Ordering::Relaxed)
+        {
+            match self.store.announce(&self.instance, ROLL).await {
+                Ok(()) => inbox.announced = Some(Instant::now()),
+                Err(error) => return inbox.fail(&error).await,
+            }
+        }
+        let waiting = self.questions.load(Ordering::Relaxed) > 0;
+        let patience = Patience {
+            whole: if waiting { LOOK / 4 } else { LOOK },
+            pause: if waiting { SHORT_PAUSE } else { PAUSE },
+        };
+        let began = Instant::now();
+        let mailbox = mailbox(&self.instance);
+        // what a store has not answered by then it does not answer
+        let found = tokio::time::timeout(
+            patience.whole * 3,
+            self.store.follow(&mailbox, inbox.cursor, patience),
+        );
+        let entries = match found.await {
+            Ok(Ok(entries)) => entries,
+            Ok(Err(error)) => return inbox.fail(&error).await,
+            Err(late) => return inbox.fail(&Failure::Unavailable(late.into())).await,
+        };
+        // nothing older than the beginning of the last look is unknown now
+        self.looked(if entries.is_empty() {
+            Instant::now() - patience.pause
+        } else {
+            began
+        });
+        inbox.recover();
+        let Some(last) = entries.last().map(|entry| entry.number) else {
+            return Vec::new();
+        };
+        inbox.cursor = last;
+        let whole = entries
+            .iter()
+            .filter_map(|entry| inbox.assembly.add(&entry.value));
+        let letters = whole.filter_map(|letter| {
+            let read = unpack(&letter);
+            read.inspect_err(|error| tracing::warn!(%error, "a letter cannot be read"))
+                .ok()
+        });
+        let letters = letters.collect();
+        if let Err(error) = self.store.trim(&mailbox, last).await {
+            tracing::debug!(%error, "cannot throw out letters that were read");
+        }
+        letters
+    }
+}
+
+fn mailbox(instance: &str) -> String {
+    format!("mail:{instance}")
+}
+
+/// A reader's place in the mailbox.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    cursor: u64,
+    announced: Option<Instant>,
+    assembly: Assembly,
+    failing: bool,
+}
+
+impl Inbox {
+    async fn fail(&mut self, error: &Failure) -> Vec<Letter> {
+        if !std::mem::replace(&mut self.failing, true) {
+            let error: &dyn std::error::Error = error;
+            tracing::warn!(error, "the session store fails; sessions go on where they are");
+        }
+        self.announced = None;
+        tokio::time::sleep(RECOVER).await;
+        Vec::new()
+    }
+
+    fn recover(&mut self) {
+        if std::mem::take(&mut self.failing) {
+            tracing::info!("the session store answers again");
+        }
+    }
+}
+
+/// A question waits for its answer.
+#[derive(Debug)]
+pub(super) struct Expecting(Arc<Post>);
+
+impl Drop for Expecting {
+    fn drop(&mut self) {
+        self.0.questions.fetch_sub(1, Ordering::Relaxed);
+    }
+}
