@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::cors::CorsLayer;
 
 use crate::{
+    changes::Changes,
     config::{Config, Key, Lambda, LambdaResponse, Mode, no_sessions},
     error::Error,
     guard::Guard,
@@ -27,6 +28,7 @@ use crate::{
 pub struct Host<H> {
     handler: H,
     config: Config,
+    changes: Changes,
 }
 
 /// The parts that a running host shares with its runtime.
@@ -44,7 +46,14 @@ impl<H: ServerHandler> Host<H> {
         Self {
             handler,
             config: Config::default(),
+            changes: Changes::default(),
         }
+    }
+
+    /// What tells clients that something has changed, for those who have no request to take it from.
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        self.changes.clone()
     }
 
     /// The same host with another configuration.
@@ -202,11 +211,15 @@ impl<H: ServerHandler> Host<H> {
     }
 
     fn assemble(self) -> Assembly<H> {
-        let Self { handler, config } = self;
+        let Self {
+            handler,
+            config,
+            changes,
+        } = self;
         let key = config.state_key.clone().unwrap_or_else(Key::random);
         // in Lambda a subscription would hold an environment, and nobody can be told of changes while it is frozen
         let subscriptions = config.lambda.is_none() || config.listen.is_some();
-        let guard = Guard::new(handler, config.limits.clone(), &key, subscriptions);
+        let guard = Guard::new(handler, config.limits.clone(), &key, changes, subscriptions);
         let drain = Drain::default();
         let door = Door::new(&config.hosts, &config.origins);
         let store = Arc::new(Memory::new(config.limits.sessions));

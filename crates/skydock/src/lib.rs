@@ -9,16 +9,17 @@
 //! ```
 //!
 //! The words: a [`Host`] runs a handler as a [`Config`] says, which is read from [`Flags`] and the environment.
-//! [`Ask`] asks the user. [`Invocation`] is what AWS Lambda says of one. [`Error`] says why it did not start. A
+//! [`Ask`] asks the user, and [`Changes`] tells clients what has changed. [`Invocation`] is what AWS Lambda says of one. [`Error`] says why it did not start. A
 //! [`Function`] is what runs in Lambda beside a server and speaks no MCP.
 
 pub mod ask;
+mod caller;
+mod changes;
 mod config;
 mod error;
 mod guard;
 mod host;
 mod limits;
-mod principal;
 mod program;
 mod runtime;
 mod service;
@@ -27,13 +28,13 @@ mod telemetry;
 
 pub use self::{
     ask::{Answer, Ask},
+    caller::{Principal, Restored},
+    changes::Changes,
     config::{Config, Flags, Key, Lambda, LambdaResponse, Mode},
     error::{Error, Fault, Faults},
     host::{Host, Listening},
     limits::Limits,
-    principal::Principal,
     program::{FunctionFlags, serve, serve_function, serve_with},
     runtime::lambda::{Failed, Function, Invocation},
-    sessions::Restored,
     telemetry::reference,
 };

@@ -9,10 +9,10 @@ use rmcp::{
     model::{
         CacheScope, CallToolRequestParams, CallToolResponse, CancelTaskParams, CancelledNotificationParam,
         CompleteRequestParams, CompleteResult, CustomNotification, CustomRequest, CustomResult,
-        DiscoverResult, GetPromptRequestParams, GetPromptResponse, GetSkillRequestParams, GetSkillResult,
-        GetTaskParams, GetTaskResult, InitializeRequestParams, InitializeResult, ListPromptsResult,
-        ListResourceTemplatesResult, ListResourcesResult, ListSkillsResult, ListToolsResult,
-        PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion,
+        DiscoverResult, Extensions, GetPromptRequestParams, GetPromptResponse, GetSkillRequestParams,
+        GetSkillResult, GetTaskParams, GetTaskResult, InitializeRequestParams, InitializeResult,
+        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListSkillsResult,
+        ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion,
         ReadResourceDirectoryRequestParams, ReadResourceDirectoryResult, ReadResourceRequestParams,
         ReadResourceResponse, ServerCapabilities, ServerConfig, SetLevelRequestParams,
         SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
@@ -20,7 +20,12 @@ use rmcp::{
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
 
-use super::{Asking, Failure, Guard, tool_result};
+use super::{
+    Asking, Failure, Guard,
+    tasks::{Caller, Told},
+    tool_result,
+};
+use crate::caller::Restored;
 
 /// Requests that are only shielded: name, parameters, result.
 macro_rules! shielded {
@@ -51,13 +56,38 @@ macro_rules! listed {
 /// Notifications: nobody waits for an answer, so a panic is all that has to be caught.
 macro_rules! notified {
     ($($method:ident($($params:ident: $type:ty)?);)*) => {$(
-        async fn $method(&self, $($params: $type,)? context: NotificationContext<RoleServer>) {
-            let work = self.inner().$method($($params,)? context);
-            if futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(work)).await.is_err() {
-                tracing::error!(what = stringify!($method), "the handler panicked");
-            }
+        async fn $method(&self, $($params: $type,)? mut context: NotificationContext<RoleServer>) {
+            context.extensions.insert(self.changes().clone());
+            shield(stringify!($method), self.inner().$method($($params,)? context)).await;
         }
     )*};
+}
+
+/// Whether clients are promised to hear of any change.
+fn announces_changes(capabilities: &ServerCapabilities) -> bool {
+    let tools = capabilities.tools.as_ref().and_then(|tools| tools.list_changed);
+    let prompts = capabilities
+        .prompts
+        .as_ref()
+        .and_then(|prompts| prompts.list_changed);
+    let resources = capabilities.resources.as_ref();
+    let listed = resources.and_then(|resources| resources.list_changed);
+    let subscribed = resources.and_then(|resources| resources.subscribe);
+    [tools, prompts, listed, subscribed].contains(&Some(true))
+}
+
+async fn shield(what: &'static str, work: impl Future<Output = ()>) {
+    if futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .await
+        .is_err()
+    {
+        tracing::error!(what, "the handler panicked");
+    }
+}
+
+/// Whether there is no HTTP between us and the client.
+fn is_pipe(extensions: &Extensions) -> bool {
+    extensions.get::<http::request::Parts>().is_none() && extensions.get::<Restored>().is_none()
 }
 
 /// rmcp's macros say "public" of every list, with a lifetime of nothing. What a user may see can depend on the user,
@@ -92,9 +122,6 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
         complete(CompleteRequestParams) -> CompleteResult;
         set_level(SetLevelRequestParams) -> ();
         on_custom_request(CustomRequest) -> CustomResult;
-        get_task(GetTaskParams) -> GetTaskResult;
-        update_task(UpdateTaskParams) -> ();
-        cancel_task(CancelTaskParams) -> ();
         get_skill(GetSkillRequestParams) -> GetSkillResult;
         read_resource_directory(ReadResourceDirectoryRequestParams) -> ReadResourceDirectoryResult;
     }
@@ -110,7 +137,6 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
     notified! {
         on_cancelled(params: CancelledNotificationParam);
         on_progress(params: ProgressNotificationParam);
-        on_initialized();
         on_roots_list_changed();
         on_custom_notification(params: CustomNotification);
     }
@@ -154,9 +180,16 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
         };
         let round = self.round(&mut context, &mut asking)?;
         let work = move |handler: Arc<H>, context| async move { handler.call_tool(request, context).await };
+        let caller = self.tasks().map(|tasks| (tasks, Caller::from(&context)));
         match self.run("tools/call", context, work).await {
             Err(Failure::Asked(requests)) => self.required(&round, requests).map(Into::into),
             Err(failure) => tool_result(failure),
+            Ok(CallToolResponse::Task(created)) => {
+                if let Some((tasks, caller)) = caller {
+                    tasks.begun(created.task.clone(), caller).await;
+                }
+                Ok(CallToolResponse::Task(created))
+            }
             Ok(response) => Ok(response),
         }
     }
@@ -202,15 +235,53 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
         }
     }
 
+    async fn get_task(
+        &self,
+        params: GetTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        if let Some(tasks) = self.tasks()
+            && let Some(task) = tasks.get(&params.task_id, &Caller::from(&context)).await
+        {
+            return task;
+        }
+        let work = move |handler: Arc<H>, context| async move { handler.get_task(params, context).await };
+        self.run("tasks/get", context, work)
+            .await
+            .map_err(Failure::into_error)
+    }
+
+    async fn update_task(
+        &self,
+        params: UpdateTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.tell_task(Told::Update(params), context).await
+    }
+
+    async fn cancel_task(
+        &self,
+        params: CancelTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.tell_task(Told::Cancel(params), context).await
+    }
+
     async fn subscribe(
         &self,
         request: SubscribeRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        let (uri, pipe) = (request.uri.clone(), is_pipe(&context.extensions));
         let work = move |handler: Arc<H>, context| async move { handler.subscribe(request, context).await };
-        self.run("subscribe", context, work)
-            .await
-            .map_err(Failure::into_error)
+        let done = self.run("subscribe", context, work).await;
+        done.map_err(Failure::into_error)?;
+        if pipe {
+            self.changes().hub().subscriptions(|uris| {
+                uris.insert(uri);
+            });
+        }
+        Ok(())
     }
 
     async fn unsubscribe(
@@ -218,14 +289,29 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
         request: UnsubscribeRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        if is_pipe(&context.extensions) {
+            self.changes().hub().subscriptions(|uris| {
+                uris.remove(&request.uri);
+            });
+        }
         let work = move |handler: Arc<H>, context| async move { handler.unsubscribe(request, context).await };
         self.run("unsubscribe", context, work)
             .await
             .map_err(Failure::into_error)
     }
 
-    /// A subscription lives as long as its client wants: no deadline.
+    async fn on_initialized(&self, mut context: NotificationContext<RoleServer>) {
+        if is_pipe(&context.extensions) {
+            self.changes().hub().attach(context.peer.clone());
+        }
+        context.extensions.insert(self.changes().clone());
+        shield("on_initialized", self.inner().on_initialized(context)).await;
+    }
+
+    /// A subscription lives as long as its client wants: no deadline. It hears of what is told through `Changes`, and
+    /// of what the handler tells it itself.
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let _listening = self.changes().hub().listen(context.sink().clone());
         let work = self.inner().listen(context);
         futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(work))
             .await
@@ -233,7 +319,9 @@ impl<H: ServerHandler> ServerHandler for Guard<H> {
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
-        self.inner().accepted_subscription_filter(requested)
+        let accepted = self.inner().accepted_subscription_filter(requested);
+        // what is announced is told through `Changes`, whatever the handler does by itself
+        accepted.or_else(|| announces_changes(&self.get_info().capabilities).then(|| requested.clone()))
     }
 
     fn negotiate_initialize(&self, request: &InitializeRequestParams) -> Result<InitializeResult, ErrorData> {

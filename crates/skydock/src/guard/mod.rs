@@ -9,8 +9,12 @@
 
 mod handler;
 mod running;
+mod tasks;
 
-use std::{any::Any, sync::Arc};
+use std::{
+    any::Any,
+    sync::{Arc, OnceLock, Weak},
+};
 
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
@@ -24,8 +28,10 @@ use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::running::{End, Running, Terms};
+pub(crate) use self::tasks::{Caller, Tasks, Told};
 use crate::{
     ask::{Ask, Binding, Seal},
+    changes::Changes,
     config::Key,
     limits::Limits,
     telemetry,
@@ -43,16 +49,17 @@ pub(crate) struct Visit {
 }
 
 /// The author's handler, guarded. Clones share it.
-#[derive(Debug)]
 pub(crate) struct Guard<H>(Arc<Shared<H>>);
 
-#[derive(Debug)]
 struct Shared<H> {
     handler: Arc<H>,
     limits: Limits,
     seal: Seal,
     /// Whether clients can be told later that something has changed.
     subscriptions: bool,
+    changes: Changes,
+    /// The tasks that instances share.
+    tasks: OnceLock<Weak<dyn Tasks>>,
     running: TaskTracker,
     stop: CancellationToken,
 }
@@ -91,15 +98,17 @@ impl Failure {
 }
 
 impl<H: ServerHandler> Guard<H> {
-    /// Guards `handler`; `key` signs the state of questions. Without `subscriptions` it does not promise clients to tell
-    /// them later what has changed.
-    pub(crate) fn new(handler: H, limits: Limits, key: &Key, subscriptions: bool) -> Self {
+    /// Guards `handler`; `key` signs the state of questions, `changes` tells clients of them. Without `subscriptions` it
+    /// does not promise clients to tell them later what has changed.
+    pub(crate) fn new(handler: H, limits: Limits, key: &Key, changes: Changes, subscriptions: bool) -> Self {
         let seal = Seal::new(key, limits.question);
         Self(Arc::new(Shared {
             handler: Arc::new(handler),
             limits,
             seal,
             subscriptions,
+            changes,
+            tasks: OnceLock::new(),
             running: TaskTracker::new(),
             stop: CancellationToken::new(),
         }))
@@ -118,6 +127,11 @@ impl<H: ServerHandler> Guard<H> {
     /// Whether clients can be told of changes.
     pub(crate) fn has_subscriptions(&self) -> bool {
         self.0.subscriptions
+    }
+
+    /// What tells clients of changes.
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.0.changes
     }
 
     fn inner(&self) -> &H {
@@ -142,6 +156,7 @@ impl<H: ServerHandler> Guard<H> {
             None => Ask::new(&context, visit.session, self.0.limits.question),
         };
         context.extensions.insert(ask.clone());
+        context.extensions.insert(self.0.changes.clone());
         let timeout = visit.deadline.map_or(self.0.limits.timeout, |deadline| {
             let left = deadline.saturating_duration_since(Instant::now());
             left.min(self.0.limits.timeout)

@@ -4,7 +4,10 @@ mod body;
 mod dispatch;
 mod door;
 mod envelope;
+#[cfg(test)]
+mod instances;
 mod rejection;
+mod tasks;
 
 use std::sync::Arc;
 
@@ -28,11 +31,12 @@ use self::{
     dispatch::Dispatch,
     envelope::{Envelope, Kind},
     rejection::Rejection,
+    tasks::Desk,
 };
 use crate::{
+    caller::Principal,
     config::{Config, Mode},
     guard::{Guard, Visit},
-    principal::Principal,
     runtime::{
         Passage,
         drain::{Drain, hold},
@@ -56,6 +60,8 @@ struct Inner<H: ServerHandler> {
     /// Answers `initialize`; the session is opened when it has.
     opening: StreamableHttpService<Guard<H>, NeverSessionManager>,
     dispatch: Dispatch<H>,
+    /// Tasks that other instances can be asked about; nobody asks where there is one instance.
+    _desk: Option<Arc<Desk<H>>>,
     sessions: Arc<Sessions>,
     door: Door,
     drain: Drain,
@@ -75,6 +81,7 @@ impl<H: ServerHandler> Service<H> {
         door: Door,
     ) -> Self {
         let limits = &config.limits;
+        let shared = store.is_shared();
         let stateful = config.mode == Mode::Stateful;
         let terms = Terms {
             awake: limits.sessions,
@@ -82,7 +89,8 @@ impl<H: ServerHandler> Service<H> {
             draining: drain.draining().clone(),
             streams: drain.streams().clone(),
         };
-        let sessions = Sessions::new(store, terms, {
+        let hub = Arc::clone(guard.changes().hub());
+        let sessions = Sessions::new(store, hub, terms, {
             let guard = guard.clone();
             move |line, client, ct| {
                 let service = serve_directly_with_ct(guard.clone(), line, Some(client), ct);
@@ -90,7 +98,7 @@ impl<H: ServerHandler> Service<H> {
                 tokio::spawn(service.waiting());
             }
         });
-        if stateful {
+        if stateful || shared {
             tokio::spawn(Sessions::run(Arc::downgrade(&sessions)));
             tokio::spawn(Sessions::sweep(Arc::downgrade(&sessions)));
         }
@@ -104,7 +112,10 @@ impl<H: ServerHandler> Service<H> {
             .with_max_request_body_bytes(usize::MAX);
         let dispatch = Dispatch::new(guard.clone(), config.mode);
         let subscriptions = guard.has_subscriptions();
-        let factory = move || Ok(guard.clone());
+        let factory = {
+            let guard = guard.clone();
+            move || Ok(guard.clone())
+        };
         let opening = StreamableHttpService::new(
             factory.clone(),
             Arc::default(),
@@ -118,6 +129,7 @@ impl<H: ServerHandler> Service<H> {
             mcp,
             opening,
             dispatch,
+            _desk: shared.then(|| Desk::new(guard, &sessions)),
             sessions,
             door,
             drain,

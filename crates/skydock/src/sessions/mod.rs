@@ -14,6 +14,7 @@
 //! While an instance looks into its mailbox it knows of every session that has ended elsewhere, so that a message needs
 //! no question to the store.
 
+mod calls;
 mod event;
 mod flow;
 mod line;
@@ -34,6 +35,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use rmcp::{
     model::{
         ClientJsonRpcMessage, ClientNotification, ClientRequest, InitializeRequest, InitializeRequestParams,
@@ -41,18 +43,21 @@ use rmcp::{
     },
     transport::streamable_http_server::SessionId,
 };
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::{calls::Answers, line::Line, record::owner, resident::Lease};
 use self::{
     flow::Flows,
     line::REPLAYED,
     post::{Inbox, Letter, Post},
-    record::{Record, owner, pack, unguessable, unpack},
+    record::{Record, pack, unguessable, unpack},
     resident::{Resident, addressee},
     store::{Failure, Store, Written},
 };
-pub(crate) use self::{line::Line, resident::Lease};
+use crate::{
+    caller::Restored,
+    changes::{Beyond, Change, Hub},
+};
 
 /// How long a session is kept whose client does not come back after `initialize`.
 const UNCONFIRMED: Duration = Duration::from_secs(60);
@@ -101,23 +106,6 @@ impl From<Failure> for Absent {
     }
 }
 
-/// Something that clients may want to hear of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Change {
-    Tools,
-    Prompts,
-    Resources,
-    /// One resource, by its URI.
-    Resource(String),
-}
-
-/// In the extensions of `initialize`, `notifications/initialized` and `resources/subscribe` when their client has not
-/// sent them just now: the handler is told of a session that began at another instance, or has slept. It stands where
-/// rmcp's own `SessionRestoreMarker` would, which only rmcp can make.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Restored;
-
 /// Runs the handler on a line, for a client that says this of itself.
 type Serve = Box<dyn Fn(Line, InitializeRequestParams, CancellationToken) + Send + Sync>;
 
@@ -140,6 +128,8 @@ pub(crate) struct Sessions {
     post: Arc<Post>,
     residents: Mutex<HashMap<SessionId, Arc<Resident>>>,
     flows: Mutex<Flows>,
+    hub: Arc<Hub>,
+    calls: calls::Calls,
     serve: Serve,
     terms: Terms,
     own: Weak<Self>,
@@ -156,19 +146,25 @@ impl fmt::Debug for Sessions {
 impl Sessions {
     pub(crate) fn new(
         store: Arc<dyn Store>,
+        hub: Arc<Hub>,
         terms: Terms,
         serve: impl Fn(Line, InitializeRequestParams, CancellationToken) + Send + Sync + 'static,
     ) -> Arc<Self> {
         let post = Arc::new(Post::new(Arc::clone(&store)));
-        Arc::new_cyclic(|own| Self {
+        let sessions = Arc::new_cyclic(|own: &Weak<Self>| Self {
             store,
             post,
+            hub,
+            calls: calls::Calls::default(),
             residents: Mutex::default(),
             flows: Mutex::default(),
             serve: Box::new(serve),
             terms,
             own: Weak::clone(own),
-        })
+        });
+        let beyond: Weak<Self> = Arc::downgrade(&sessions);
+        sessions.hub.connect(beyond);
+        sessions
     }
 
     fn residents<T>(&self, with: impl FnOnce(&mut HashMap<SessionId, Arc<Resident>>) -> T) -> T {
@@ -526,7 +522,12 @@ impl Sessions {
                 }
             }
             Letter::Share { session, stream } => self.share(&session, stream),
-            Letter::Change(_change) => {}
+            Letter::Call { from, number, body } => self.answer_call(from, number, body),
+            Letter::Reply { number, body } => self.calls.reply(number, body),
+            Letter::Change(change) => {
+                self.hub.tell_here(&change).await;
+                self.tell(&change).await;
+            }
         }
     }
 
@@ -617,6 +618,17 @@ impl Sessions {
     /// This instance ends: others need not wait until they find out.
     pub(crate) async fn retire(&self) {
         self.post.retire().await;
+    }
+}
+
+impl Beyond for Sessions {
+    fn pass_on(&self, change: Change) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.tell(&change).await;
+            if let Err(error) = self.post.send_all(&Letter::Change(change)).await {
+                tracing::warn!(%error, "clients of other instances were not told of a change");
+            }
+        })
     }
 }
 

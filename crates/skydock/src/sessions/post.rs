@@ -17,6 +17,7 @@ use super::{
     record::{pack, unguessable, unpack},
     store::{Failure, Patience, Store},
 };
+use crate::changes::Change;
 
 /// How long a letter waits for an instance that does not look.
 const LETTER: Duration = Duration::from_secs(120);
@@ -49,8 +50,16 @@ pub(super) enum Letter {
     Heard { session: String },
     /// A client wants the rest of this stream from another instance.
     Share { session: String, stream: String },
+    /// Do something, and say how it went.
+    Call {
+        from: String,
+        number: u64,
+        body: serde_json::Value,
+    },
+    /// How what you have called for went.
+    Reply { number: u64, body: serde_json::Value },
     /// Something has changed that clients may want to hear of.
-    Change(super::Change),
+    Change(Change),
 }
 
 /// This instance's address, its mailbox, and the way to others'.

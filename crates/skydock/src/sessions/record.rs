@@ -47,7 +47,7 @@ impl Record {
 }
 
 /// The digest under which a principal is kept.
-pub(super) fn owner(principal: &str) -> String {
+pub(crate) fn owner(principal: &str) -> String {
     hex(Sha256::digest(principal.as_bytes()).into_iter().take(16))
 }
 

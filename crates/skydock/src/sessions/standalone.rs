@@ -19,6 +19,7 @@ use super::{
     resident::Resident,
     store::{Failure, Patience},
 };
+use crate::changes::Change;
 
 /// How long what was said is kept for a client that has lost its stream.
 pub(super) const KEPT: Duration = Duration::from_secs(300);
@@ -67,6 +68,30 @@ impl Sessions {
         let session = resident.id.to_string();
         if let Err(error) = self.post.send(&listener, &Letter::Heard { session }).await {
             tracing::debug!(%error, "a listener was not told; it will look by itself");
+        }
+    }
+
+    /// Tells the clients of a change whose standalone streams are here.
+    pub(super) async fn tell(&self, change: &Change) {
+        let here = |resident: &Arc<Resident>| {
+            resident.with_record(|record| {
+                record.listener.as_deref() == Some(&*self.post.instance)
+                    && change.concerns(&record.subscriptions)
+            })
+        };
+        let listening: Vec<_> = self.residents(|residents| {
+            residents
+                .values()
+                .filter(|resident| here(resident))
+                .cloned()
+                .collect()
+        });
+        let message = ServerJsonRpcMessage::notification(change.notification());
+        for resident in listening {
+            match self.keep_message(&resident.id, &message).await {
+                Ok(()) => resident.heard.notify_waiters(),
+                Err(error) => tracing::warn!(%error, "a client was not told of a change"),
+            }
         }
     }
 

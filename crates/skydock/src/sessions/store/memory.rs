@@ -153,6 +153,10 @@ fn fits(value: &Bytes) -> Result<(), Failure> {
 
 #[async_trait]
 impl Store for Memory {
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn limit(&self) -> usize {
         LIMIT
     }

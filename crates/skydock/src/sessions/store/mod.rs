@@ -85,6 +85,11 @@ impl Patience {
 /// what has expired is not there, even if the store has not removed it yet.
 #[async_trait]
 pub(crate) trait Store: Debug + Send + Sync + 'static {
+    /// Whether other instances can be there too.
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     /// The largest value of a record or an entry, in bytes.
     fn limit(&self) -> usize;
 

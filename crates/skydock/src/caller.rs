@@ -1,4 +1,4 @@
-//! Who is calling, as far as that has been found out.
+//! What is known of the caller beside what it says.
 
 use std::sync::Arc;
 
@@ -26,3 +26,10 @@ impl std::fmt::Debug for Principal {
         f.write_str("Principal(…)")
     }
 }
+
+/// In the extensions of `initialize`, `notifications/initialized` and `resources/subscribe` when their client has not
+/// sent them just now: the handler is told of a session that began at another instance, or has slept. It stands where
+/// rmcp's own `SessionRestoreMarker` would, which only rmcp can make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Restored;

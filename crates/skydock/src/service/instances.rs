@@ -1,0 +1,710 @@
+//! Tests of several instances that share a store: whatever is sent to one is as good as sent to another.
+
+#![expect(
+    deprecated,
+    reason = "the log and subscribe are of the revisions that have sessions"
+)]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use axum::body::{Body, BodyDataStream, Bytes};
+use futures::StreamExt as _;
+use http::{Request, Response, StatusCode};
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler,
+    model::{
+        CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, LoggingLevel,
+        LoggingMessageNotificationParam, ProgressNotificationParam, ServerCapabilities, ServerConfig,
+        SetLevelRequestParams, SubscribeRequestParams,
+    },
+    service::{NotificationContext, RequestContext},
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use super::Service;
+use crate::{
+    ask::{Answer, Ask},
+    caller::{Principal, Restored},
+    changes::Changes,
+    config::{Config, Key},
+    guard::Guard,
+    runtime::Drain,
+    service::Door,
+    sessions::store::{Entry, Failure, Memory, Patience, Record, Store, Written},
+};
+
+/// Nothing here takes longer, unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(10);
+const VERSION: &str = "2025-11-25";
+
+/// A store that counts what it is asked, and can be down.
+#[derive(Debug)]
+struct Counted {
+    memory: Memory,
+    asked: AtomicUsize,
+    down: AtomicBool,
+}
+
+impl Counted {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            memory: Memory::new(1_000),
+            asked: AtomicUsize::new(0),
+            down: AtomicBool::new(false),
+        })
+    }
+
+    fn ask(&self) -> Result<(), Failure> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.down.load(Ordering::SeqCst) {
+            return Err(Failure::Unavailable("it is down".into()));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Store for Counted {
+    fn limit(&self) -> usize {
+        // small, so that parts are put together again everywhere
+        2_000
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<Record>, Failure> {
+        self.ask()?;
+        self.memory.read(key).await
+    }
+
+    async fn write(
+        &self,
+        key: &str,
+        value: Bytes,
+        replaces: Option<u64>,
+        ttl: Duration,
+    ) -> Result<Written, Failure> {
+        self.ask()?;
+        self.memory.write(key, value, replaces, ttl).await
+    }
+
+    async fn touch(&self, key: &str, ttl: Duration) -> Result<Option<Record>, Failure> {
+        self.ask()?;
+        self.memory.touch(key, ttl).await
+    }
+
+    async fn append(&self, log: &str, entries: Vec<Bytes>, ttl: Duration) -> Result<u64, Failure> {
+        self.ask()?;
+        self.memory.append(log, entries, ttl).await
+    }
+
+    async fn follow(&self, log: &str, after: u64, patience: Patience) -> Result<Vec<Entry>, Failure> {
+        // the mailbox is looked into all the time; that is not counted
+        if self.down.load(Ordering::SeqCst) {
+            return Err(Failure::Unavailable("it is down".into()));
+        }
+        self.memory.follow(log, after, patience).await
+    }
+
+    async fn trim(&self, log: &str, through: u64) -> Result<(), Failure> {
+        self.memory.trim(log, through).await
+    }
+
+    async fn announce(&self, instance: &str, ttl: Duration) -> Result<(), Failure> {
+        self.memory.announce(instance, ttl).await
+    }
+
+    async fn roll(&self) -> Result<Vec<String>, Failure> {
+        self.memory.roll().await
+    }
+}
+
+/// What the tests wait for.
+#[derive(Debug, Clone)]
+struct Signs {
+    may_end: Arc<Semaphore>,
+    told_to_stop: Arc<Semaphore>,
+    greeted: Arc<AtomicUsize>,
+    greeted_again: Arc<AtomicUsize>,
+    subscribed_again: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Name {
+    name: String,
+}
+rmcp::elicit_safe!(Name);
+
+struct Handler(Signs);
+
+impl ServerHandler for Handler {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(
+            ServerCapabilities::builder()
+                .enable_tools()
+                .enable_tool_list_changed()
+                .enable_resources()
+                .enable_resources_subscribe()
+                .enable_logging()
+                .build(),
+        )
+    }
+
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        let again = context.extensions.get::<Restored>().is_some();
+        let counter = if again {
+            &self.0.greeted_again
+        } else {
+            &self.0.greeted
+        };
+        counter.fetch_add(1, Ordering::SeqCst);
+    }
+
+    async fn set_level(
+        &self,
+        _request: SetLevelRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        Ok(())
+    }
+
+    async fn subscribe(
+        &self,
+        _request: SubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        if context.extensions.get::<Restored>().is_some() {
+            self.0.subscribed_again.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let text = match request.name.as_ref() {
+            "ask" => match Ask::from(&context).form::<Name>("name", "Who are you?").await? {
+                Answer::Accepted(answer) => format!("hello {}", answer.name),
+                Answer::Declined | Answer::Cancelled => "hello nobody".to_owned(),
+            },
+            "wait" => {
+                let token = context.meta.get_progress_token();
+                for step in 1..=3_u8 {
+                    if let Some(token) = &token {
+                        let note = ProgressNotificationParam::new(token.clone(), f64::from(step));
+                        let _ = context.peer.notify_progress(note).await;
+                    }
+                }
+                tokio::select! {
+                    permit = self.0.may_end.acquire() => permit.unwrap().forget(),
+                    () = context.ct.cancelled() => self.0.told_to_stop.add_permits(1),
+                }
+                "waited".to_owned()
+            }
+            "log" => {
+                for level in [LoggingLevel::Debug, LoggingLevel::Error] {
+                    let note = LoggingMessageNotificationParam::new(level, json!("noted"));
+                    let _ = context.peer.notify_logging_message(note).await;
+                }
+                "logged".to_owned()
+            }
+            "change" => {
+                Changes::from(&context).resource("file:///a").await;
+                "changed".to_owned()
+            }
+            "large" => "x".repeat(50_000),
+            _ => "echo".to_owned(),
+        };
+        Ok(CallToolResult::success(vec![ContentBlock::text(text)]).into())
+    }
+}
+
+struct Fleet {
+    instances: Vec<Service<Handler>>,
+    store: Arc<Counted>,
+    signs: Signs,
+}
+
+impl Default for Signs {
+    fn default() -> Self {
+        Self {
+            may_end: Arc::new(Semaphore::new(0)),
+            told_to_stop: Arc::new(Semaphore::new(0)),
+            greeted: Arc::default(),
+            greeted_again: Arc::default(),
+            subscribed_again: Arc::default(),
+        }
+    }
+}
+
+impl Fleet {
+    /// So many instances that know of each other.
+    async fn new(size: usize) -> Self {
+        let store = Counted::new();
+        let signs = Signs::default();
+        let key = Key::random();
+        let instances = (0..size).map(|_| {
+            let config = Config::default();
+            let handler = Handler(signs.clone());
+            let guard = Guard::new(handler, config.limits.clone(), &key, Changes::default(), true);
+            let door = Door::new(&[], &[]);
+            let shared: Arc<dyn Store> = Arc::<Counted>::clone(&store);
+            Service::new(guard, &config, shared, Drain::default(), door)
+        });
+        let fleet = Self {
+            instances: instances.collect(),
+            store,
+            signs,
+        };
+        tokio::time::timeout(PATIENCE, async {
+            while fleet.store.roll().await.unwrap().len() < size {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap();
+        fleet
+    }
+
+    async fn send(&self, instance: usize, request: Request<Body>) -> Response<Body> {
+        tokio::time::timeout(PATIENCE, self.instances[instance].handle(request))
+            .await
+            .unwrap()
+    }
+
+    async fn post(&self, instance: usize, session: Option<&str>, message: Value) -> Response<Body> {
+        self.send(instance, post(session, message)).await
+    }
+
+    /// Opens a session over these two instances.
+    async fn open(&self, first: usize, second: usize) -> String {
+        let client = json!({
+            "protocolVersion": VERSION,
+            "capabilities": {"elicitation": {}},
+            "clientInfo": {"name": "test", "version": "1"},
+        });
+        let answer = self.post(first, None, request(0, "initialize", client)).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let session = answer.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+        let note = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+        let answer = self.post(second, Some(&session), note).await;
+        assert_eq!(answer.status(), StatusCode::ACCEPTED);
+        session
+    }
+
+    async fn call(&self, instance: usize, session: &str, id: u32, tool: &str) -> Events {
+        let params = json!({"name": tool, "_meta": {"progressToken": id}});
+        let answer = self
+            .post(instance, Some(session), request(id, "tools/call", params))
+            .await;
+        assert_eq!(answer.status(), StatusCode::OK, "{tool} at {instance}");
+        Events::of(answer)
+    }
+
+    async fn listen(&self, instance: usize, session: &str, last: Option<&str>) -> Events {
+        let mut request = Request::get("/mcp")
+            .header("host", "localhost")
+            .header("accept", "text/event-stream")
+            .header("mcp-session-id", session);
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let answer = self.send(instance, request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        Events::of(answer)
+    }
+}
+
+fn request(id: u32, method: &str, params: Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+}
+
+fn post(session: Option<&str>, message: Value) -> Request<Body> {
+    let mut request = Request::post("/mcp")
+        .header("host", "localhost")
+        .header("content-type", "application/json")
+        .header("accept", "application/json, text/event-stream");
+    if let Some(session) = session {
+        request = request.header("mcp-session-id", session);
+    }
+    request.body(Body::from(message.to_string())).unwrap()
+}
+
+/// The events of a stream: their ids and messages. An event without a message is `null`.
+struct Events {
+    body: BodyDataStream,
+    text: String,
+}
+
+impl Events {
+    fn of(response: Response<Body>) -> Self {
+        Self {
+            body: response.into_body().into_data_stream(),
+            text: String::new(),
+        }
+    }
+
+    async fn next(&mut self) -> Option<(String, Value)> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let field = |name: &str| {
+                    let mut lines = event.lines().filter_map(|line| line.strip_prefix(name));
+                    lines.next().map(|value| value.trim().to_owned())
+                };
+                let (id, data, comment) = (field("id:"), field("data:"), event.starts_with(':'));
+                self.text = rest.to_owned();
+                if comment {
+                    continue;
+                }
+                let message = serde_json::from_str(&data.unwrap_or_default()).unwrap_or(Value::Null);
+                return Some((id.unwrap_or_default(), message));
+            }
+            let chunk = tokio::time::timeout(PATIENCE, self.body.next())
+                .await
+                .expect("no event came");
+            self.text.push_str(std::str::from_utf8(&chunk?.unwrap()).unwrap());
+        }
+    }
+
+    async fn message(&mut self) -> Value {
+        loop {
+            let (_, message) = self.next().await.expect("the stream has ended");
+            if !message.is_null() {
+                return message;
+            }
+        }
+    }
+
+    async fn rest(mut self) -> Vec<Value> {
+        let mut messages = Vec::new();
+        while let Some((_, message)) = self.next().await {
+            if !message.is_null() {
+                messages.push(message);
+            }
+        }
+        messages
+    }
+}
+
+fn text(answer: &Value) -> &str {
+    answer["result"]["content"][0]["text"]
+        .as_str()
+        .unwrap_or_default()
+}
+
+#[tokio::test]
+async fn any_instance_serves_any_message() {
+    let fleet = Fleet::new(3).await;
+    let session = fleet.open(0, 1).await;
+    for id in 1..7 {
+        let answers = fleet
+            .call(id as usize % 3, &session, id, "echo")
+            .await
+            .rest()
+            .await;
+        assert_eq!(answers.len(), 1, "{answers:?}");
+        assert_eq!((text(&answers[0]), &answers[0]["id"]), ("echo", &json!(id)));
+    }
+    assert_eq!(fleet.signs.greeted.load(Ordering::SeqCst), 1);
+    assert_eq!(fleet.signs.greeted_again.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_warm_call_does_not_ask_the_store() {
+    let fleet = Fleet::new(2).await;
+    let session = fleet.open(0, 0).await;
+    fleet.call(0, &session, 1, "echo").await.rest().await;
+    let before = fleet.store.asked.load(Ordering::SeqCst);
+    for id in 2..50 {
+        fleet.call(0, &session, id, "echo").await.rest().await;
+    }
+    assert_eq!(fleet.store.asked.load(Ordering::SeqCst), before);
+}
+
+#[tokio::test]
+async fn an_answer_that_lands_elsewhere_reaches_the_tool_that_asked() {
+    let fleet = Fleet::new(3).await;
+    let session = fleet.open(0, 1).await;
+    for (id, at) in [(1, 0), (2, 1), (3, 2)] {
+        let mut events = fleet.call(at, &session, id, "ask").await;
+        let question = events.message().await;
+        assert_eq!(question["method"], "elicitation/create");
+        let name = format!("Ada{id}");
+        let answer = json!({
+            "jsonrpc": "2.0",
+            "id": question["id"],
+            "result": {"action": "accept", "content": {"name": name}},
+        });
+        let accepted = fleet.post((at + 1) % 3, Some(&session), answer).await;
+        assert_eq!(accepted.status(), StatusCode::ACCEPTED);
+        assert_eq!(text(&events.message().await), format!("hello {name}"));
+        assert!(events.next().await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_another_session_is_nobodys() {
+    let fleet = Fleet::new(2).await;
+    let (session, other) = (fleet.open(0, 0).await, fleet.open(1, 1).await);
+    let mut events = fleet.call(0, &session, 1, "ask").await;
+    let question = events.message().await;
+    let answer = |name: &str| {
+        let content = json!({"action": "accept", "content": {"name": name}});
+        json!({"jsonrpc": "2.0", "id": question["id"], "result": content})
+    };
+    for at in [0, 1] {
+        fleet.post(at, Some(&other), answer("Mallory")).await;
+    }
+    fleet.post(1, Some(&session), answer("Ada")).await;
+    assert_eq!(text(&events.message().await), "hello Ada");
+}
+
+#[tokio::test]
+async fn a_cancellation_that_lands_elsewhere_stops_the_tool() {
+    let fleet = Fleet::new(3).await;
+    let session = fleet.open(0, 1).await;
+    let mut events = fleet.call(0, &session, 7, "wait").await;
+    events.message().await;
+    let note = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7}});
+    assert_eq!(
+        fleet.post(2, Some(&session), note).await.status(),
+        StatusCode::ACCEPTED
+    );
+    let told = tokio::time::timeout(PATIENCE, fleet.signs.told_to_stop.acquire()).await;
+    told.expect("the tool was not told").unwrap().forget();
+    // nothing is answered that was cancelled
+    assert!(
+        events
+            .rest()
+            .await
+            .iter()
+            .all(|message| message["result"].is_null())
+    );
+}
+
+#[tokio::test]
+async fn a_session_that_is_ended_at_one_instance_is_ended_at_all() {
+    let fleet = Fleet::new(3).await;
+    let session = fleet.open(0, 1).await;
+    fleet.call(2, &session, 1, "echo").await.rest().await;
+    let mut events = fleet.call(0, &session, 2, "wait").await;
+    events.message().await;
+    let listening = fleet.listen(2, &session, None).await;
+    let end = Request::delete("/mcp")
+        .header("host", "localhost")
+        .header("mcp-session-id", &session);
+    let ended = fleet.send(1, end.body(Body::empty()).unwrap()).await;
+    assert_eq!(ended.status(), StatusCode::NO_CONTENT);
+    assert!(
+        events
+            .rest()
+            .await
+            .iter()
+            .all(|message| message["result"].is_null())
+    );
+    assert_eq!(listening.rest().await, Vec::<Value>::new());
+    for instance in 0..3 {
+        let answer = fleet
+            .post(instance, Some(&session), request(3, "ping", json!({})))
+            .await;
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "at {instance}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_its_owners_at_every_instance() {
+    let fleet = Fleet::new(2).await;
+    let with = |principal: Option<&str>, mut request: Request<Body>| {
+        if let Some(principal) = principal {
+            request.extensions_mut().insert(Principal::new(principal));
+        }
+        request
+    };
+    let client =
+        json!({"protocolVersion": VERSION, "capabilities": {}, "clientInfo": {"name": "a", "version": "1"}});
+    let opened = fleet
+        .send(0, with(Some("ada"), post(None, request(0, "initialize", client))))
+        .await;
+    let session = opened.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+    let ids = AtomicUsize::new(1);
+    let call = || {
+        let id = u32::try_from(ids.fetch_add(1, Ordering::SeqCst)).unwrap();
+        post(Some(&session), request(id, "ping", json!({})))
+    };
+    for instance in [0, 1, 0] {
+        for (principal, status) in [
+            (Some("mallory"), StatusCode::NOT_FOUND),
+            (None, StatusCode::NOT_FOUND),
+            (Some("ada"), StatusCode::OK),
+        ] {
+            let answer = fleet.send(instance, with(principal, call())).await;
+            assert_eq!(answer.status(), status, "{principal:?} at {instance}");
+        }
+    }
+    let end = Request::delete("/mcp")
+        .header("host", "localhost")
+        .header("mcp-session-id", &session);
+    let answer = fleet
+        .send(0, with(Some("mallory"), end.body(Body::empty()).unwrap()))
+        .await;
+    assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+    assert_eq!(
+        fleet.send(1, with(Some("ada"), call())).await.status(),
+        StatusCode::OK
+    );
+}
+
+#[tokio::test]
+async fn what_is_said_at_one_instance_is_heard_at_another_once_and_again_on_replay() {
+    let fleet = Fleet::new(3).await;
+    let session = fleet.open(0, 1).await;
+    let subscribe = request(1, "resources/subscribe", json!({"uri": "file:///a"}));
+    Events::of(fleet.post(0, Some(&session), subscribe).await)
+        .rest()
+        .await;
+    let mut listening = fleet.listen(1, &session, None).await;
+    let (first, _) = listening.next().await.unwrap();
+    let mut ids = vec![first];
+    for id in 2..5 {
+        assert_eq!(
+            text(
+                &fleet
+                    .call(id as usize % 3, &session, id, "change")
+                    .await
+                    .message()
+                    .await
+            ),
+            "changed"
+        );
+        let (event, message) = listening.next().await.unwrap();
+        assert_eq!(message["method"], "notifications/resources/updated", "{message}");
+        ids.push(event);
+    }
+    drop(listening);
+    // what came after the first event is told again, once, elsewhere
+    let mut again = fleet.listen(2, &session, Some(&ids[1])).await;
+    let mut heard = Vec::new();
+    while heard.last() != ids.last() {
+        let (id, message) = again.next().await.unwrap();
+        if !message.is_null() {
+            heard.push(id);
+        }
+    }
+    assert_eq!(heard, ids[2..]);
+    assert!(fleet.signs.subscribed_again.load(Ordering::SeqCst) >= 1);
+}
+
+#[tokio::test]
+async fn the_rest_of_an_answer_is_had_at_another_instance() {
+    let fleet = Fleet::new(3).await;
+    let session = fleet.open(0, 1).await;
+    let mut events = fleet.call(0, &session, 1, "wait").await;
+    let (_, primed) = events.next().await.unwrap();
+    assert!(primed.is_null());
+    let (second, message) = events.next().await.unwrap();
+    assert_eq!(message["params"]["progress"], 1.0);
+    drop(events);
+    let mut rest = fleet.listen(1, &session, Some(&second)).await;
+    assert_eq!(rest.message().await["params"]["progress"], 2.0);
+    let (third, message) = rest.next().await.unwrap();
+    assert_eq!(message["params"]["progress"], 3.0);
+    // and once more, while the tool still works
+    drop(rest);
+    let mut rest = fleet.listen(2, &session, Some(&third)).await;
+    fleet.signs.may_end.add_permits(1);
+    assert_eq!(text(&rest.message().await), "waited");
+    assert!(rest.next().await.is_none());
+}
+
+#[tokio::test]
+async fn an_answer_larger_than_an_entry_of_the_store_is_had_elsewhere_in_one_piece() {
+    let fleet = Fleet::new(2).await;
+    let session = fleet.open(0, 1).await;
+    let mut events = fleet.call(0, &session, 1, "large").await;
+    let (primed, _) = events.next().await.unwrap();
+    drop(events);
+    let mut rest = fleet.listen(1, &session, Some(&primed)).await;
+    assert_eq!(text(&rest.message().await).len(), 50_000);
+}
+
+#[tokio::test]
+async fn a_request_whose_instance_has_gone_fails_so_that_it_can_be_sent_again() {
+    let mut fleet = Fleet::new(2).await;
+    let session = fleet.open(1, 0).await;
+    let mut events = fleet.call(0, &session, 5, "wait").await;
+    let (primed, _) = events.next().await.unwrap();
+    let gone = fleet.instances.remove(0);
+    gone.sessions().retire().await;
+    drop((gone, events));
+    let mut rest = fleet.listen(0, &session, Some(&primed)).await;
+    let message = rest.message().await;
+    assert_eq!(message["id"], 5, "{message}");
+    assert_eq!(message["error"]["data"]["retryable"], true, "{message}");
+    assert!(rest.next().await.is_none());
+    assert_eq!(
+        text(&fleet.call(0, &session, 6, "echo").await.message().await),
+        "echo"
+    );
+}
+
+#[tokio::test]
+async fn without_its_store_a_session_goes_on_where_it_is_and_nothing_is_called_expired() {
+    let fleet = Fleet::new(2).await;
+    let session = fleet.open(0, 0).await;
+    fleet.store.down.store(true, Ordering::SeqCst);
+    assert_eq!(
+        text(&fleet.call(0, &session, 1, "echo").await.message().await),
+        "echo"
+    );
+    let unknown = fleet.post(1, Some(&session), request(2, "ping", json!({}))).await;
+    assert_eq!(unknown.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(unknown.headers().contains_key("retry-after"));
+    let client =
+        json!({"protocolVersion": VERSION, "capabilities": {}, "clientInfo": {"name": "a", "version": "1"}});
+    let opened = fleet.post(0, None, request(0, "initialize", client)).await;
+    assert_eq!(opened.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(opened.headers().contains_key("retry-after"));
+    fleet.store.down.store(false, Ordering::SeqCst);
+    assert_eq!(
+        text(&fleet.call(1, &session, 3, "echo").await.message().await),
+        "echo"
+    );
+    fleet.open(1, 0).await;
+}
+
+#[tokio::test]
+async fn the_level_of_the_log_holds_at_every_instance() {
+    let fleet = Fleet::new(2).await;
+    let session = fleet.open(0, 1).await;
+    fleet.call(1, &session, 1, "echo").await.rest().await;
+    let set = request(2, "logging/setLevel", json!({"level": "warning"}));
+    Events::of(fleet.post(0, Some(&session), set).await).rest().await;
+    tokio::time::timeout(PATIENCE, async {
+        let mut id = 10;
+        loop {
+            // the other instance hears of it within a moment
+            let messages = fleet.call(1, &session, id, "log").await.rest().await;
+            let levels: Vec<_> = messages
+                .iter()
+                .filter_map(|message| message["params"]["level"].as_str())
+                .collect();
+            if levels == ["error"] {
+                return;
+            }
+            assert_eq!(levels, ["debug", "error"]);
+            id += 1;
+        }
+    })
+    .await
+    .expect("the level is not known elsewhere");
+}
