@@ -9,4 +9,6 @@ pub(crate) struct Passage {
     pub(crate) deadline: Option<Instant>,
     /// The name under which the platform itself received the request: it is one of ours.
     pub(crate) domain: Option<String>,
+    /// Whether the answer is delivered in one piece, when it has ended.
+    pub(crate) whole: bool,
 }

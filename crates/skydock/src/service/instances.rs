@@ -283,7 +283,7 @@ impl Fleet {
     }
 
     async fn post(&self, instance: usize, session: Option<&str>, message: Value) -> Response<Body> {
-        self.send(instance, post(session, message)).await
+        self.send(instance, post(session, &message)).await
     }
 
     /// Opens a session over these two instances.
@@ -325,11 +325,12 @@ impl Fleet {
     }
 }
 
-fn request(id: u32, method: &str, params: Value) -> Value {
+fn request(id: u32, method: &str, params: impl Into<Value>) -> Value {
+    let params = params.into();
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
 }
 
-fn post(session: Option<&str>, message: Value) -> Request<Body> {
+fn post(session: Option<&str>, message: &Value) -> Request<Body> {
     let mut request = Request::post("/mcp")
         .header("host", "localhost")
         .header("content-type", "application/json")
@@ -533,13 +534,16 @@ async fn a_session_is_its_owners_at_every_instance() {
     let client =
         json!({"protocolVersion": VERSION, "capabilities": {}, "clientInfo": {"name": "a", "version": "1"}});
     let opened = fleet
-        .send(0, with(Some("ada"), post(None, request(0, "initialize", client))))
+        .send(
+            0,
+            with(Some("ada"), post(None, &request(0, "initialize", client))),
+        )
         .await;
     let session = opened.headers()["mcp-session-id"].to_str().unwrap().to_owned();
     let ids = AtomicUsize::new(1);
     let call = || {
         let id = u32::try_from(ids.fetch_add(1, Ordering::SeqCst)).unwrap();
-        post(Some(&session), request(id, "ping", json!({})))
+        post(Some(&session), &request(id, "ping", json!({})))
     };
     for instance in [0, 1, 0] {
         for (principal, status) in [

@@ -86,6 +86,7 @@ impl<H: ServerHandler> Service<H> {
         let terms = Terms {
             awake: limits.sessions,
             ttl: limits.session_ttl,
+            freezes: config.lambda.is_some() && config.listen.is_none(),
             draining: drain.draining().clone(),
             streams: drain.streams().clone(),
         };
@@ -219,10 +220,14 @@ impl<H: ServerHandler> Inner<H> {
             return Err(Rejection::NoSubscriptions);
         }
         let deadline = passage.and_then(|passage| passage.deadline);
+        let whole = passage.is_some_and(|passage| passage.whole);
         let lease = self.enter(envelope, &message).await?;
+        let visit = self.visit(envelope, lease.as_ref())?;
         let visit = Visit {
             deadline,
-            ..self.visit(envelope, lease.as_ref())?
+            // a question would reach the client together with the answer
+            session: visit.session && !whole,
+            ..visit
         };
         message.extensions_mut().insert(visit.clone());
         // a subscription ends only when the client or a shutdown ends it: it is no work that ends by itself
@@ -329,6 +334,11 @@ impl<H: ServerHandler> Inner<H> {
             // clients take 202 for a failure
             *response.status_mut() = StatusCode::NO_CONTENT;
             return Ok(response);
+        }
+        let passage = parts.extensions.get::<Passage>();
+        if passage.is_some_and(|passage| passage.whole) {
+            // a stream that is delivered when it has ended is none
+            return Ok(self.not_allowed());
         }
         if self.drain.is_draining() {
             return Err(Rejection::Draining);

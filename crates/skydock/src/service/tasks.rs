@@ -53,7 +53,7 @@ impl<H: ServerHandler> Desk<H> {
             this: Weak::clone(this),
         });
         let tasks: Weak<Self> = Arc::downgrade(&desk);
-        desk.guard.share_tasks(tasks.clone());
+        desk.guard.share_tasks(Weak::<Self>::clone(&tasks));
         sessions.answer_with(tasks);
         desk
     }

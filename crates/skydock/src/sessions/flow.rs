@@ -23,6 +23,8 @@ use super::{
 pub(super) const RETRY: Duration = Duration::from_secs(1);
 /// How long an answer is kept for a client that comes back for it.
 const KEPT: Duration = Duration::from_secs(60);
+/// How long the end of a stream waits for the store.
+const WRITTEN: Duration = Duration::from_secs(2);
 /// The most answers that are kept for that, whatever their number.
 const MOST_KEPT: usize = 1_000;
 /// The most messages that wait in one stream for a reader; beyond, notifications are dropped.
@@ -47,6 +49,8 @@ struct Messages {
     ended: bool,
     /// Whether they are being written to the store, for a reader at another instance.
     shared: bool,
+    /// Whether that has come to its end.
+    written: bool,
 }
 
 /// What a reader finds.
@@ -101,6 +105,34 @@ impl Flow {
         self.messages(|messages| !std::mem::replace(&mut messages.shared, true))
     }
 
+    /// All that there is to write has been written, or cannot be.
+    pub(super) fn written(&self) {
+        self.messages(|messages| messages.written = true);
+        self.grown.notify_waiters();
+    }
+
+    /// Waits until what is being shared is in the store.
+    async fn is_written(&self) {
+        loop {
+            let mut grown = std::pin::pin!(self.grown.notified());
+            grown.as_mut().enable();
+            if self.messages(|messages| messages.written || !messages.shared) {
+                return;
+            }
+            grown.await;
+        }
+    }
+
+    /// The messages after the first `seen` when there are any, or when there is nothing more to come; and whether that
+    /// is so.
+    pub(super) async fn all(&self, seen: usize) -> (Vec<Arc<ServerJsonRpcMessage>>, bool) {
+        let first = self.next(seen).await;
+        self.messages(|messages| {
+            let more = messages.sent.get(seen..).unwrap_or_default().to_vec();
+            (more, matches!(first, Next::End) || messages.ended)
+        })
+    }
+
     /// The message after the first `seen`, when it is there.
     pub(super) async fn next(&self, seen: usize) -> Next {
         loop {
@@ -141,17 +173,19 @@ pub(super) fn events(
     let prime = primes.then(|| ServerSseMessage::priming(flow.position(&instance, seen).to_string(), RETRY));
     let rest = stream::unfold((flow, instance, seen), |(flow, instance, seen)| async move {
         let Next::Message(message) = flow.next(seen).await else {
+            // this instance may be frozen when the stream has ended; what is to be kept of it is kept before
+            let _ = tokio::time::timeout(WRITTEN, flow.is_written()).await;
             return None;
         };
         let seen = seen + 1;
-        let event = event(flow.position(&instance, seen), message);
+        let event = event(&flow.position(&instance, seen), message);
         Some((event, (flow, instance, seen)))
     });
     futures::StreamExt::chain(stream::iter(prime), rest)
 }
 
 /// A message as an event.
-pub(super) fn event(id: EventId, message: Arc<ServerJsonRpcMessage>) -> ServerSseMessage {
+pub(super) fn event(id: &EventId, message: Arc<ServerJsonRpcMessage>) -> ServerSseMessage {
     let mut event = ServerSseMessage::default();
     event.event_id = Some(id.to_string());
     event.message = Some(message);

@@ -25,6 +25,7 @@ use super::{
     record::SUBSCRIPTIONS,
     resident::{Lease, Resident},
 };
+use crate::runtime::Passage;
 
 /// A stream that keeps its session alive.
 struct Leased<S> {
@@ -144,6 +145,14 @@ impl SessionManager for Sessions {
             flow.end();
             self.flows(|flows| flows.ended(&flow));
             return Err(error);
+        }
+        let passage = parts.as_ref().and_then(|parts| parts.extensions.get::<Passage>());
+        let whole = passage.is_some_and(|passage| passage.whole);
+        if self.terms.freezes
+            && !whole
+            && let Some(sessions) = self.own.upgrade()
+        {
+            sessions.write_out(Arc::clone(&flow));
         }
         let primes =
             resident.with_record(|record| record.client.protocol_version >= ProtocolVersion::V_2025_11_25);

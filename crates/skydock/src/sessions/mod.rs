@@ -116,6 +116,8 @@ pub(crate) struct Terms {
     pub(crate) awake: usize,
     /// How long an unused session is kept.
     pub(crate) ttl: Duration,
+    /// Whether this instance stands still between requests: what others may want of it is written down at once.
+    pub(crate) freezes: bool,
     /// Cancelled when streams have to end, so that clients go elsewhere.
     pub(crate) draining: CancellationToken,
     /// Cancelled when everything has to end.
@@ -382,7 +384,7 @@ impl Sessions {
             return Ok(service);
         }
         self.make_room()?;
-        let sessions = self.own.clone();
+        let sessions = Weak::clone(&self.own);
         let woken = resident.wake();
         let record = resident.record();
         let line = Line {
@@ -521,7 +523,7 @@ impl Sessions {
                     resident.heard.notify_waiters();
                 }
             }
-            Letter::Share { session, stream } => self.share(&session, stream),
+            Letter::Share { session, stream } => self.share(&session, &stream),
             Letter::Call { from, number, body } => self.answer_call(from, number, body),
             Letter::Reply { number, body } => self.calls.reply(number, body),
             Letter::Change(change) => {

@@ -194,12 +194,14 @@ pub(super) struct Inbox {
     cursor: u64,
     announced: Option<Instant>,
     assembly: Assembly,
-    failing: bool,
+    failures: u32,
 }
 
 impl Inbox {
     async fn fail(&mut self, error: &Failure) -> Vec<Letter> {
-        if !std::mem::replace(&mut self.failing, true) {
+        self.failures += 1;
+        // once is nothing: an environment of Lambda that was frozen finds its connection dead
+        if self.failures == 2 {
             let error: &dyn std::error::Error = error;
             tracing::warn!(error, "the session store fails; sessions go on where they are");
         }
@@ -209,7 +211,7 @@ impl Inbox {
     }
 
     fn recover(&mut self) {
-        if std::mem::take(&mut self.failing) {
+        if std::mem::take(&mut self.failures) >= 2 {
             tracing::info!("the session store answers again");
         }
     }

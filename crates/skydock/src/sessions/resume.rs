@@ -18,7 +18,7 @@ use serde_json::json;
 use super::{
     Absent, Sessions,
     event::{EventId, Position},
-    flow::{Flow, Next, event, events},
+    flow::{Flow, event, events},
     parts::{Assembly, split},
     post::Letter,
     record::{pack, unpack},
@@ -99,38 +99,57 @@ impl Sessions {
     }
 
     /// Writes a stream of ours into the store, for a reader at another instance.
-    pub(super) fn share(self: Arc<Self>, session: &str, stream: String) {
-        let flow = self
-            .flows(|flows| flows.get(&stream))
-            .filter(|flow| *flow.session == *session);
-        if flow.as_ref().is_some_and(|flow| !flow.share()) {
-            return;
+    pub(super) fn share(self: Arc<Self>, session: &str, stream: &str) {
+        let flow = self.flows(|flows| flows.get(stream));
+        if let Some(flow) = flow.filter(|flow| *flow.session == *session) {
+            return self.write_out(flow);
         }
-        let log = log(session, &stream);
+        let log = log(session, stream);
         tokio::spawn(async move {
-            let written = match flow {
-                Some(flow) => self.write_all(&log, &flow).await,
-                None => self.write(&log, &Shared::End).await,
-            };
-            if let Err(error) = written {
-                tracing::warn!(%error, "the rest of an answer could not be handed over");
+            if let Err(error) = self.write(&log, &[Shared::End]).await {
+                tracing::warn!(%error, "another instance is not told that there is no such answer here");
             }
         });
     }
 
-    async fn write_all(&self, log: &str, flow: &Flow) -> Result<(), Failure> {
-        let mut seen = 0;
-        while let Next::Message(message) = flow.next(seen).await {
-            seen += 1;
-            let message = Shared::Message(seen, Box::new((*message).clone()));
-            self.write(log, &message).await?;
+    /// Writes a stream into the store as it goes on.
+    pub(super) fn write_out(self: Arc<Self>, flow: Arc<Flow>) {
+        if !flow.share() {
+            return;
         }
-        self.write(log, &Shared::End).await
+        tokio::spawn(async move {
+            if let Err(error) = self.write_all(&flow).await {
+                tracing::warn!(%error, "the rest of an answer could not be handed over");
+            }
+            flow.written();
+        });
     }
 
-    async fn write(&self, log: &str, shared: &Shared) -> Result<(), Failure> {
-        let value = pack(shared).map_err(|error| Failure::Unavailable(error.into()))?;
-        let entries = split(&value, self.store.limit());
+    async fn write_all(&self, flow: &Flow) -> Result<(), Failure> {
+        let log = log(&flow.session, &flow.stream);
+        let (mut seen, mut ended) = (0, false);
+        while !ended {
+            let (messages, last) = flow.all(seen).await;
+            ended = last;
+            let numbered = (seen + 1..).zip(&messages);
+            let mut shared: Vec<_> = numbered
+                .map(|(number, message)| Shared::Message(number, Box::new((**message).clone())))
+                .collect();
+            seen += messages.len();
+            if ended {
+                shared.push(Shared::End);
+            }
+            self.write(&log, &shared).await?;
+        }
+        Ok(())
+    }
+
+    async fn write(&self, log: &str, shared: &[Shared]) -> Result<(), Failure> {
+        let mut entries = Vec::new();
+        for shared in shared {
+            let value = pack(shared).map_err(|error| Failure::Unavailable(error.into()))?;
+            entries.extend(split(&value, self.store.limit()));
+        }
         self.store.append(log, entries, KEPT).await.map(|_| ())
     }
 }
@@ -175,7 +194,7 @@ impl Reader {
                 self.position.seen = number;
                 self.ended = matches!(*message, JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_));
                 let id = EventId::Answer(self.position.clone());
-                self.ready.push_back(event(id, Arc::new(*message)));
+                self.ready.push_back(event(&id, Arc::new(*message)));
             }
             // the client has it already
             Ok(Shared::Message(..)) => {}
@@ -210,7 +229,7 @@ impl Reader {
         self.position.seen += 1;
         let id = EventId::Answer(self.position.clone());
         Some(event(
-            id,
+            &id,
             Arc::new(ServerJsonRpcMessage::error(error, Some(request))),
         ))
     }

@@ -222,7 +222,7 @@ impl Reader {
                         key: self.key.clone(),
                         number: entry.number,
                     };
-                    self.ready.push_back(event(id, Arc::new(message)));
+                    self.ready.push_back(event(&id, Arc::new(message)));
                 }
                 Err(error) => tracing::warn!(%error, "a message to a client cannot be read"),
             }

@@ -87,7 +87,10 @@ impl Requests {
         let streamed = self.settings.streams && source.streams();
         let waiting = Waiting::new(invocation, &arrived);
         let response = waiting
-            .respond(self.router.clone(), prepare(invocation, arrived, &waiting))
+            .respond(
+                self.router.clone(),
+                prepare(invocation, arrived, &waiting, streamed),
+            )
             .await;
         let written = if streamed {
             Streamed::new(response, waiting.until).map(|body| Outgoing::Streamed(Body::new(body)))
@@ -125,7 +128,7 @@ impl Requests {
 }
 
 /// The request as the service takes it.
-fn prepare(invocation: &Invocation, arrived: Arrived, waiting: &Waiting) -> Request<Body> {
+fn prepare(invocation: &Invocation, arrived: Arrived, waiting: &Waiting, streamed: bool) -> Request<Body> {
     let Arrived { request, domain, .. } = arrived;
     let mut request = request.map(Body::from);
     let trace = invocation.trace_id.as_deref().map(HeaderValue::from_str);
@@ -136,6 +139,7 @@ fn prepare(invocation: &Invocation, arrived: Arrived, waiting: &Waiting) -> Requ
     extensions.insert(Passage {
         deadline: waiting.tools_until,
         domain,
+        whole: !streamed,
     });
     extensions.insert(invocation.clone());
     request
