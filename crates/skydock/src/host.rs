@@ -11,7 +11,7 @@ use tower_http::cors::CorsLayer;
 
 use crate::{
     changes::Changes,
-    config::{Config, Key, Lambda, LambdaResponse, Mode, no_sessions},
+    config::{Config, Lambda, LambdaResponse, Mode, no_sessions},
     error::Error,
     guard::Guard,
     limits::Limits,
@@ -216,10 +216,15 @@ impl<H: ServerHandler> Host<H> {
             config,
             changes,
         } = self;
-        let key = config.state_key.clone().unwrap_or_else(Key::random);
         // in Lambda a subscription would hold an environment, and nobody can be told of changes while it is frozen
         let subscriptions = config.lambda.is_none() || config.listen.is_some();
-        let guard = Guard::new(handler, config.limits.clone(), &key, changes, subscriptions);
+        let guard = Guard::new(
+            handler,
+            config.limits.clone(),
+            &config.state_keys,
+            changes,
+            subscriptions,
+        );
         let drain = Drain::default();
         let door = Door::new(&config.hosts, &config.origins);
         let store = Arc::new(Memory::new(config.limits.sessions));

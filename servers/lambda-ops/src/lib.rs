@@ -95,8 +95,8 @@ impl LambdaOps {
         recovery::announce(&journal, allow.may_write()).await;
         let server = server.with_allow(allow).with_audit(audit).with_journal(journal);
         // a key that cannot be read is a fault of the host's flags, which the host names
-        let server = match host.key() {
-            Ok(Some(key)) => server.with_key(&key),
+        let server = match host.keys().as_deref() {
+            Ok([key, ..]) => server.with_key(key),
             _ => server,
         };
         server.recover_in_background();

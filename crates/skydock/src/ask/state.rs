@@ -104,10 +104,18 @@ fn digest_value(hash: &mut Sha256, value: &Value) {
 }
 
 impl Seal {
-    /// States are signed with `key` and expire after `ttl`.
-    pub(crate) fn new(key: &Key, ttl: Duration) -> Self {
-        #[expect(deprecated, reason = "a `Key` is never shorter than what `try_new` asks for")]
-        let codec = RequestStateCodec::new(key.expose());
+    /// States are signed with the first of `keys`, and expire after `ttl`. A state names its key, so that one which
+    /// another instance has signed with an older or a newer key is known too.
+    ///
+    /// # Panics
+    /// Never: a key has a name of its own and the length that is asked for.
+    pub(crate) fn new(keys: &[Key], ttl: Duration) -> Self {
+        let random = [Key::random()];
+        let keys = if keys.is_empty() { &random } else { keys };
+        let named: BTreeMap<String, &[u8]> = keys.iter().map(|key| (key.id(), key.expose())).collect();
+        let active = keys.first().map(Key::id).unwrap_or_default();
+        #[expect(clippy::expect_used, reason = "see `Panics`")]
+        let codec = RequestStateCodec::new_with_keyring(active, named).expect("keys that can sign");
         Self { codec, ttl }
     }
 
@@ -191,7 +199,7 @@ mod tests {
             let params = json!({"mode": "form", "message": message, "requestedSchema": {"type": "object", "properties": {}}});
             serde_json::from_value(json!({"method": "elicitation/create", "params": params})).unwrap()
         };
-        let seal = Seal::new(&Key::random(), Duration::from_secs(60));
+        let seal = Seal::new(&[Key::random()], Duration::from_secs(60));
         let binding = Binding::new("tools/call", "book", None);
         let requests = InputRequests::from([("confirm".to_owned(), ask("Book for $100?"))]);
         let mut state = Some(seal.seal(&binding, Answers::default(), &requests).unwrap());
@@ -204,6 +212,32 @@ mod tests {
         assert_eq!(answers.to("confirm", &ask("Book for $900?")), None);
     }
 
+    #[test]
+    fn while_keys_change_every_instance_knows_the_states_of_all() {
+        let (old, new, other) = (Key::random(), Key::random(), Key::random());
+        let ttl = Duration::from_secs(60);
+        // the order of a rotation: first all know the new key, then it signs, then the old one goes
+        let stages = [
+            Seal::new(&[old.clone()], ttl),
+            Seal::new(&[old.clone(), new.clone()], ttl),
+            Seal::new(&[new.clone(), old.clone()], ttl),
+            Seal::new(std::slice::from_ref(&new), ttl),
+        ];
+        let binding = Binding::new("tools/call", "order", None);
+        for pair in stages.windows(2) {
+            for (signs, opens) in [(&pair[0], &pair[1]), (&pair[1], &pair[0])] {
+                let opened = opens.open(&binding, &mut sealed(signs, &binding), &mut None);
+                assert!(opened.unwrap().is_some());
+            }
+        }
+        let foreign = Seal::new(&[other, new], ttl);
+        assert!(
+            stages[3]
+                .open(&binding, &mut sealed(&foreign, &binding), &mut None)
+                .is_err()
+        );
+    }
+
     fn sealed(seal: &Seal, binding: &Binding) -> Option<String> {
         let requests = InputRequests::from([("name".to_owned(), question())]);
         Some(seal.seal(binding, Answers::default(), &requests).unwrap())
@@ -211,7 +245,7 @@ mod tests {
 
     #[test]
     fn only_what_was_asked_is_an_answer() {
-        let seal = Seal::new(&Key::random(), Duration::from_secs(60));
+        let seal = Seal::new(&[Key::random()], Duration::from_secs(60));
         let binding = Binding::new("tools/call", "order", None);
         let mut state = sealed(&seal, &binding);
         let mut responses = Some(InputResponses::from([
@@ -226,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_state_is_refused_when_changed_foreign_or_of_another_request() {
-        let seal = Seal::new(&Key::random(), Duration::from_secs(60));
+        let seal = Seal::new(&[Key::random()], Duration::from_secs(60));
         let binding = Binding::new(
             "tools/call",
             "order",
@@ -244,7 +278,7 @@ mod tests {
         );
         assert!(seal.open(&other, &mut state.clone(), &mut None).is_err());
 
-        let foreign = Seal::new(&Key::random(), Duration::from_secs(60));
+        let foreign = Seal::new(&[Key::random()], Duration::from_secs(60));
         assert!(foreign.open(&binding, &mut state.clone(), &mut None).is_err());
 
         // the same arguments in another order are the same request
@@ -258,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_handlers_own_state_is_left_alone() {
-        let seal = Seal::new(&Key::random(), Duration::from_secs(60));
+        let seal = Seal::new(&[Key::random()], Duration::from_secs(60));
         let mut state = Some("rs1.something".to_owned());
         let mut responses = Some(InputResponses::from([("x".to_owned(), json!(1))]));
         let opened = seal

@@ -5,6 +5,7 @@ mod lambda;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
+use sha2::{Digest, Sha256};
 
 pub(crate) use self::lambda::no_sessions;
 pub use self::lambda::{Lambda, LambdaResponse};
@@ -70,21 +71,33 @@ pub struct Flags {
     /// Seconds that an unused session is kept
     #[arg(long, env = "SKYDOCK_SESSION_TTL", value_name = "SECONDS")]
     pub session_ttl: Option<String>,
-    /// A file with at least 32 bytes that sign the state of a question; the same on every instance
-    #[arg(long, env = "SKYDOCK_STATE_KEY", value_name = "FILE")]
-    pub state_key: Option<String>,
+    /// A file with at least 32 bytes that sign the state of a question; the same on every instance (repeatable: the first
+    /// one signs, the others are known as well, while keys change)
+    #[arg(
+        long = "state-key",
+        env = "SKYDOCK_STATE_KEY",
+        value_name = "FILE",
+        value_delimiter = ','
+    )]
+    pub state_keys: Vec<String>,
     /// What is logged to stderr, as a tracing filter
     #[arg(long, env = "SKYDOCK_LOG", value_name = "FILTER")]
     pub log: Option<String>,
 }
 
 impl Flags {
-    /// The key that `--state-key` names, for a server that signs something itself; `None` without the flag.
+    /// The keys that `--state-key` names, for a server that signs something itself: with the first one. None without
+    /// the flag.
     ///
     /// # Errors
-    /// When the file cannot be read or is too short; [`Config::read`] names that fault as well.
-    pub fn key(&self) -> Result<Option<Key>, Faults> {
-        read_key(self)
+    /// When a file cannot be read or is too short; [`Config::read`] names that fault as well.
+    pub fn keys(&self) -> Result<Vec<Key>, Faults> {
+        let mut faults = Faults::default();
+        let mut keys = Vec::new();
+        for path in &self.state_keys {
+            keys.extend(faults.take(read_key(path)));
+        }
+        if faults.is_empty() { Ok(keys) } else { Err(faults) }
     }
 }
 
@@ -124,6 +137,12 @@ impl Key {
     #[must_use]
     pub fn random() -> Self {
         Self(rand::random::<[u8; Self::MIN_BYTES]>().to_vec())
+    }
+
+    /// A name that tells keys apart and nothing about them.
+    pub(crate) fn id(&self) -> String {
+        let digest = Sha256::digest(&self.0);
+        digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The bytes, for what signs with them. They belong in no log and no message.
@@ -173,8 +192,9 @@ pub struct Config {
     pub origins: Vec<String>,
     /// The bounds.
     pub limits: Limits,
-    /// What signs the state of a question between two requests; random (this process only) when `None`.
-    pub state_key: Option<Key>,
+    /// What signs the state of a question between two requests: the first one signs, all are known. One of this process
+    /// alone when there is none.
+    pub state_keys: Vec<Key>,
     /// The log's filter; only [`serve`](crate::serve) and [`serve_with`](crate::serve_with) start a log.
     pub log: String,
 }
@@ -188,7 +208,7 @@ impl Default for Config {
             hosts: Vec::new(),
             origins: Vec::new(),
             limits: Limits::default(),
-            state_key: None,
+            state_keys: Vec::new(),
             log: telemetry::DEFAULT_FILTER.to_owned(),
         }
     }
@@ -222,7 +242,7 @@ impl Config {
             // behind a load balancer, which goes on sending for a moment
             config.limits.linger = LINGER.min(config.limits.grace);
         }
-        config.state_key = faults.take(read_key(flags)).flatten();
+        config.state_keys = faults.take(flags.keys()).unwrap_or_default();
         if let Some(log) = &flags.log {
             if telemetry::filter(log).is_err() {
                 faults.add(
@@ -375,10 +395,7 @@ fn read_limits(flags: &Flags, limits: &mut Limits, faults: &mut Faults) {
     }
 }
 
-fn read_key(flags: &Flags) -> Result<Option<Key>, Faults> {
-    let Some(path) = &flags.state_key else {
-        return Ok(None);
-    };
+fn read_key(path: &str) -> Result<Key, Faults> {
     let name = "--state-key (SKYDOCK_STATE_KEY)";
     let bytes = std::fs::read(PathBuf::from(path)).map_err(|error| {
         Faults::one(
@@ -388,7 +405,7 @@ fn read_key(flags: &Flags) -> Result<Option<Key>, Faults> {
         )
     })?;
     let found = bytes.len();
-    Key::try_from(bytes).map(Some).map_err(|_short| {
+    Key::try_from(bytes).map_err(|_short| {
         Faults::one(
             name,
             path,

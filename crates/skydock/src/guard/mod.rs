@@ -98,10 +98,16 @@ impl Failure {
 }
 
 impl<H: ServerHandler> Guard<H> {
-    /// Guards `handler`; `key` signs the state of questions, `changes` tells clients of them. Without `subscriptions` it
+    /// Guards `handler`; `keys` sign the state of questions, `changes` tells clients of them. Without `subscriptions` it
     /// does not promise clients to tell them later what has changed.
-    pub(crate) fn new(handler: H, limits: Limits, key: &Key, changes: Changes, subscriptions: bool) -> Self {
-        let seal = Seal::new(key, limits.question);
+    pub(crate) fn new(
+        handler: H,
+        limits: Limits,
+        keys: &[Key],
+        changes: Changes,
+        subscriptions: bool,
+    ) -> Self {
+        let seal = Seal::new(keys, limits.question);
         Self(Arc::new(Shared {
             handler: Arc::new(handler),
             limits,

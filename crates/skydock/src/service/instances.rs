@@ -252,11 +252,11 @@ impl Fleet {
     async fn new(size: usize) -> Self {
         let store = Counted::new();
         let signs = Signs::default();
-        let key = Key::random();
+        let keys = [Key::random()];
         let instances = (0..size).map(|_| {
             let config = Config::default();
             let handler = Handler(signs.clone());
-            let guard = Guard::new(handler, config.limits.clone(), &key, Changes::default(), true);
+            let guard = Guard::new(handler, config.limits.clone(), &keys, Changes::default(), true);
             let door = Door::new(&[], &[]);
             let shared: Arc<dyn Store> = Arc::<Counted>::clone(&store);
             Service::new(guard, &config, shared, Drain::default(), door)
