@@ -218,7 +218,7 @@ mod tests {
         let ttl = Duration::from_secs(60);
         // the order of a rotation: first all know the new key, then it signs, then the old one goes
         let stages = [
-            Seal::new(&[old.clone()], ttl),
+            Seal::new(std::slice::from_ref(&old), ttl),
             Seal::new(&[old.clone(), new.clone()], ttl),
             Seal::new(&[new.clone(), old.clone()], ttl),
             Seal::new(std::slice::from_ref(&new), ttl),
