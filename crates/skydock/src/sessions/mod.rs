@@ -1,5 +1,7 @@
 //! What is remembered between requests, for clients of 2025-11-25 and older: sessions, in this process's memory.
 
+mod store;
+
 use std::{
     collections::{HashMap, HashSet},
     pin::Pin,

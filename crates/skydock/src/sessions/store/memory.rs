@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::{sync::Notify, time::Instant};
 
-use super::{Entry, Failure, Patience, Record, Store, Written};
+use super::{Entry, Failure, Patience, Record, Store, Written, fits};
 
 /// A value is never larger than what a client may send or be sent; nothing more is asked of memory.
 const LIMIT: usize = 64 << 20;
@@ -76,7 +76,7 @@ impl Kept {
         if log.live().is_none() {
             log.kept.clear();
         }
-        log.until = until;
+        log.until = log.until.max(until);
         for value in entries {
             self.last += 1;
             log.kept.push_back(Entry {
@@ -92,16 +92,6 @@ impl Memory {
     fn kept<T>(&self, with: impl FnOnce(&mut Kept) -> T) -> T {
         with(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-fn fits(value: &Bytes) -> Result<(), Failure> {
-    if value.len() > LIMIT {
-        return Err(Failure::TooLarge {
-            size: value.len(),
-            limit: LIMIT,
-        });
-    }
-    Ok(())
 }
 
 #[async_trait]
@@ -121,7 +111,7 @@ impl Store for Memory {
         replaces: Option<u64>,
         ttl: Duration,
     ) -> Result<Written, Failure> {
-        fits(&value)?;
+        fits(&value, LIMIT)?;
         Ok(self.kept(|kept| {
             kept.sweep();
             let found = kept.records.get(key).and_then(Expiring::live);
@@ -148,7 +138,7 @@ impl Store for Memory {
     }
 
     async fn append(&self, log: &str, entries: Vec<Bytes>, ttl: Duration) -> Result<u64, Failure> {
-        entries.iter().try_for_each(fits)?;
+        entries.iter().try_for_each(|value| fits(value, LIMIT))?;
         let last = self.kept(|kept| {
             kept.sweep();
             kept.append(log, entries, Instant::now() + ttl)
