@@ -17,7 +17,10 @@ use crate::{
     limits::Limits,
     runtime::{self, Drain, Signals},
     service::{Door, Service},
-    sessions::{Sessions, store::Memory},
+    sessions::{
+        Sessions,
+        store::{Memory, Store},
+    },
 };
 
 /// A handler, ready to run anywhere.
@@ -120,7 +123,7 @@ impl<H: ServerHandler> Host<H> {
 
     /// Answers invocations of AWS Lambda until the environment is shut down.
     async fn run_in_lambda(self, lambda: Lambda, mut signals: Signals) -> Result<(), Error> {
-        if self.config.mode == Mode::Stateful {
+        if self.config.mode == Mode::Stateful && self.config.sessions.is_memory() {
             return Err(no_sessions().into());
         }
         let api = runtime::lambda::Api::read(&lambda.api)?;
@@ -227,7 +230,7 @@ impl<H: ServerHandler> Host<H> {
         );
         let drain = Drain::default();
         let door = Door::new(&config.hosts, &config.origins);
-        let store = Arc::new(Memory::new(config.limits.sessions));
+        let store = open(&config);
         let service = Service::new(guard.clone(), &config, store, drain.clone(), door.clone());
         let sessions = service.sessions();
         let mcp = axum::routing::any(move |request: axum::extract::Request| async move {
@@ -248,6 +251,16 @@ impl<H: ServerHandler> Host<H> {
             config,
         }
     }
+}
+
+/// The store that the configuration names. One that this build does not have was refused when it was read.
+fn open(config: &Config) -> Arc<dyn Store> {
+    let places = config.limits.sessions;
+    config.sessions.open(places).unwrap_or_else(|error| {
+        let error: &dyn std::error::Error = &error;
+        tracing::error!(error, place = %config.sessions, "sessions are kept in memory");
+        Arc::new(Memory::new(places))
+    })
 }
 
 fn handlers<H: ServerHandler>(guard: &Guard<H>, limits: &Limits) -> runtime::stdio::Handlers {

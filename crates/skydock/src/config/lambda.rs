@@ -91,7 +91,8 @@ pub(crate) fn no_sessions() -> Faults {
     Faults::one(
         "--mode (SKYDOCK_MODE)",
         "stateful",
-        "sessions in memory do not outlive a request in Lambda; write json or stateless",
+        "sessions in memory do not outlive a request in Lambda; write json or stateless, or keep them in a store \
+         (--sessions dynamodb://TABLE or valkeys://HOST)",
     )
 }
 

