@@ -6,6 +6,7 @@ pub mod dynamodb;
 pub mod emulator;
 pub mod fixtures;
 pub mod fleet;
+pub mod load;
 pub mod ministack;
 pub mod ports;
 pub mod processes;

@@ -1,4 +1,6 @@
 //! Several instances of one server, what stands before them, and what they share.
 
 mod balancer;
+mod conformance;
+mod killing;
 mod stores;

@@ -22,9 +22,9 @@ use crate::changes::Change;
 /// How long a letter waits for an instance that does not look.
 const LETTER: Duration = Duration::from_secs(120);
 /// How long an instance is believed to live that has not said so again.
-const ROLL: Duration = Duration::from_secs(15);
+const ROLL: Duration = Duration::from_secs(9);
 /// How often an instance says that it lives.
-const ANNOUNCE: Duration = Duration::from_secs(5);
+const ANNOUNCE: Duration = Duration::from_secs(3);
 /// How long one look into the mailbox takes when nothing comes.
 const LOOK: Duration = Duration::from_secs(1);
 /// The pause between two looks, for a store that cannot wake its readers: what a letter waits at the most.
