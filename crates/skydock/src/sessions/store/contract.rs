@@ -106,7 +106,7 @@ async fn memory_keeps_the_contract() {
 mod valkey {
     use super::{
         super::standin,
-        outage::{answers, is_unavailable},
+        outage::{answers, is_unavailable, loses_no_write},
         *,
     };
 
@@ -142,6 +142,13 @@ mod valkey {
         is_unavailable(&*store, Duration::from_secs(3)).await;
         server.signal("CONT");
         answers(&*store).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_answer_of_a_server_may_get_lost() {
+        let server = standin::valkey::server(&[]);
+        let wire = standin::Wire::to(&server).await;
+        loses_no_write(&*at(&format!("valkey://127.0.0.1:{}", wire.port)).await, &wire).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -202,7 +209,7 @@ mod valkey {
 mod dynamodb {
     use super::{
         super::{dynamodb::DynamoDb, standin},
-        outage::{answers, is_unavailable},
+        outage::{answers, is_unavailable, loses_no_write},
         *,
     };
 
@@ -231,6 +238,15 @@ mod dynamodb {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn an_answer_of_a_table_may_get_lost() {
+        let server = standin::dynamodb::server();
+        let wire = standin::Wire::to(&server).await;
+        let store = DynamoDb::on_loopback(wire.port).await;
+        store.create_table().await;
+        loses_no_write(&store, &wire).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn a_table_may_fall_silent() {
         let server = standin::dynamodb::server();
         let store = DynamoDb::on_loopback(server.port).await;
@@ -246,7 +262,7 @@ mod dynamodb {
 mod outage {
     use tokio::time::timeout;
 
-    use super::*;
+    use super::{super::standin::Wire, *};
 
     pub(super) async fn answers(store: &dyn Store) {
         store.append("outage", vec![bytes("x")], LONG).await.unwrap();
@@ -267,6 +283,32 @@ mod outage {
             .await
             .unwrap();
         store.announce("outage", LONG).await.unwrap();
+    }
+
+    /// A write that was done counts as done, and is done once, when its answer did not come.
+    pub(super) async fn loses_no_write(store: &dyn Store, wire: &Wire) {
+        answers(store).await;
+        wire.lose_an_answer();
+        let write = |replaces| store.write("lost", bytes("x"), replaces, LONG);
+        assert_eq!(write(None).await.unwrap(), Written::Done(1));
+        assert!(wire.has_lost_it());
+        wire.lose_an_answer();
+        assert_eq!(write(Some(1)).await.unwrap(), Written::Done(2));
+        for replaced in [None, Some(1)] {
+            assert_eq!(write(replaced).await.unwrap(), Written::Conflict);
+        }
+        // the first of a log, the next, and several
+        for (entries, count) in [(vec!["a"], 1), (vec!["b"], 2), (vec!["c", "d", "e"], 5)] {
+            wire.lose_an_answer();
+            let last = store
+                .append("lost", entries.into_iter().map(bytes).collect(), LONG)
+                .await
+                .unwrap();
+            assert!(wire.has_lost_it());
+            let found = store.follow("lost", 0, Patience::NONE).await.unwrap();
+            assert_eq!(found.last().map(|entry| entry.number), Some(last));
+            assert_eq!(values(&found), ["a", "b", "c", "d", "e"].map(bytes)[..count]);
+        }
     }
 
     /// Everything says so, and in time.

@@ -4,13 +4,20 @@
 
 use std::{
     env, fs,
-    io::ErrorKind,
+    io::{self, ErrorKind},
     net::{Ipv4Addr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::sleep,
     time::{Duration, Instant},
 };
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::task::AbortOnDropHandle;
 
 /// A Java machine on a busy computer takes the longest to start.
 const START: Duration = Duration::from_secs(60);
@@ -78,6 +85,62 @@ impl Drop for Server {
         drop(self.child.kill());
         drop(self.child.wait());
         drop(fs::remove_dir_all(&self.dir));
+    }
+}
+
+/// What lies between a client and a server, and can lose an answer.
+pub(super) struct Wire {
+    pub(super) port: u16,
+    loses: Arc<AtomicBool>,
+    _listening: AbortOnDropHandle<()>,
+}
+
+impl Wire {
+    pub(super) async fn to(server: &Server) -> Self {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .unwrap();
+        let (port, server) = (listener.local_addr().unwrap().port(), server.port);
+        let loses = Arc::new(AtomicBool::new(false));
+        let loses_next = Arc::clone(&loses);
+        let listening = async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(carry(client, server, Arc::clone(&loses_next)));
+            }
+        };
+        Self {
+            port,
+            loses,
+            _listening: AbortOnDropHandle::new(tokio::spawn(listening)),
+        }
+    }
+
+    /// Cuts the connection when the next answer comes.
+    pub(super) fn lose_an_answer(&self) {
+        self.loses.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn has_lost_it(&self) -> bool {
+        !self.loses.load(Ordering::SeqCst)
+    }
+}
+
+async fn carry(client: tokio::net::TcpStream, server: u16, loses: Arc<AtomicBool>) -> io::Result<()> {
+    let server = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await?;
+    let ((mut asked, mut answered), (mut answers, mut asks)) = (client.into_split(), server.into_split());
+    let answer = async {
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let length = answers.read(&mut buffer).await?;
+            if length == 0 || loses.swap(false, Ordering::SeqCst) {
+                return Ok(());
+            }
+            answered.write_all(&buffer[..length]).await?;
+        }
+    };
+    tokio::select! {
+        done = answer => done,
+        done = tokio::io::copy(&mut asked, &mut asks) => done.map(drop),
     }
 }
 
