@@ -17,10 +17,7 @@ use crate::{
     limits::Limits,
     runtime::{self, Drain, Signals},
     service::{Door, Service},
-    sessions::{
-        Sessions,
-        store::{Memory, Store},
-    },
+    sessions::Sessions,
 };
 
 /// A handler, ready to run anywhere.
@@ -230,7 +227,7 @@ impl<H: ServerHandler> Host<H> {
         );
         let drain = Drain::default();
         let door = Door::new(&config.hosts, &config.origins);
-        let store = open(&config);
+        let store = config.sessions.store(config.limits.sessions);
         let service = Service::new(guard.clone(), &config, store, drain.clone(), door.clone());
         let sessions = service.sessions();
         let mcp = axum::routing::any(move |request: axum::extract::Request| async move {
@@ -251,16 +248,6 @@ impl<H: ServerHandler> Host<H> {
             config,
         }
     }
-}
-
-/// The store that the configuration names. One that this build does not have was refused when it was read.
-fn open(config: &Config) -> Arc<dyn Store> {
-    let places = config.limits.sessions;
-    config.sessions.open(places).unwrap_or_else(|error| {
-        let error: &dyn std::error::Error = &error;
-        tracing::error!(error, place = %config.sessions, "sessions are kept in memory");
-        Arc::new(Memory::new(places))
-    })
 }
 
 fn handlers<H: ServerHandler>(guard: &Guard<H>, limits: &Limits) -> runtime::stdio::Handlers {

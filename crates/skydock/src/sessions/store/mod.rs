@@ -13,12 +13,15 @@ use std::{fmt::Debug, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::time::Instant;
 
 #[cfg(test)]
 mod contract;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
+#[cfg(any(feature = "dynamodb", feature = "valkey"))]
+mod looks;
+#[cfg(any(feature = "dynamodb", feature = "valkey"))]
+mod distant;
 mod memory;
 mod place;
 #[cfg(test)]
@@ -46,6 +49,10 @@ pub(crate) enum Failure {
     #[error("all places are taken")]
     Full,
     /// The store cannot be reached, does not answer in time, or refuses.
+    #[cfg_attr(
+        all(test, not(any(feature = "dynamodb", feature = "valkey"))),
+        expect(dead_code, reason = "memory is always there")
+    )]
     #[error("the store is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -105,36 +112,6 @@ impl Patience {
         whole: Duration::ZERO,
         pause: Duration::ZERO,
     };
-}
-
-/// When to look again, for a store that has to be asked: soon at first, then less and less often.
-#[cfg(any(feature = "dynamodb", feature = "valkey"))]
-#[derive(Debug)]
-struct Looks {
-    until: Instant,
-    pause: Duration,
-    longest: Duration,
-}
-
-#[cfg(any(feature = "dynamodb", feature = "valkey"))]
-impl Looks {
-    const FIRST_PAUSE: Duration = Duration::from_millis(20);
-
-    fn new(patience: Patience) -> Self {
-        Self {
-            until: Instant::now() + patience.whole,
-            pause: Self::FIRST_PAUSE,
-            longest: patience.pause.max(Self::FIRST_PAUSE),
-        }
-    }
-
-    /// The time of the next look; `None` when it is time to give up.
-    fn next(&mut self) -> Option<Instant> {
-        let now = Instant::now();
-        let next = (now + self.pause.min(self.longest)).min(self.until);
-        self.pause *= 2;
-        (now < self.until).then_some(next)
-    }
 }
 
 /// A backend. Clones of the program on other machines that name the same store share what is in it.

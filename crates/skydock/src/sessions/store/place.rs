@@ -6,7 +6,9 @@ use std::{fmt, str::FromStr, sync::Arc};
 use super::dynamodb::DynamoDb;
 #[cfg(feature = "valkey")]
 use super::valkey::Valkey;
-use super::{Failure, Memory, Store};
+#[cfg(any(feature = "dynamodb", feature = "valkey"))]
+use super::{Failure, distant::Distant};
+use super::{Memory, Store};
 
 const VALKEY: [&str; 4] = ["valkey://", "valkeys://", "redis://", "rediss://"];
 const DYNAMODB: &str = "dynamodb://";
@@ -27,8 +29,10 @@ pub(crate) enum Place {
     #[default]
     Memory,
     /// A table of DynamoDB.
+    #[cfg(feature = "dynamodb")]
     DynamoDb { table: String },
     /// A server or cluster; the URL may have a password in it.
+    #[cfg(feature = "valkey")]
     Valkey { url: String },
 }
 
@@ -40,21 +44,28 @@ impl Place {
 
     /// The store at this place, with room for so many records if that is memory. Nothing is connected to before
     /// something is asked of it.
-    ///
-    /// # Errors
-    /// When this build has no such store; [`Place::from_str`] does not give one of those.
-    pub(crate) fn open(&self, places: usize) -> Result<Arc<dyn Store>, Failure> {
+    pub(crate) fn store(&self, places: usize) -> Arc<dyn Store> {
         match self {
-            Self::Memory => Ok(Arc::new(Memory::new(places))),
+            Self::Memory => Arc::new(Memory::new(places)),
             #[cfg(feature = "dynamodb")]
-            Self::DynamoDb { table } => Ok(Arc::new(DynamoDb::new(table))),
+            Self::DynamoDb { .. } => Arc::new(Distant::new(self.clone(), super::dynamodb::LIMIT)),
+            #[cfg(feature = "valkey")]
+            Self::Valkey { .. } => Arc::new(Distant::new(self.clone(), super::valkey::LIMIT)),
+        }
+    }
+
+    /// The store at this place, which other instances share.
+    #[cfg(any(feature = "dynamodb", feature = "valkey"))]
+    pub(super) async fn connect(&self) -> Result<Arc<dyn Store>, Failure> {
+        match self {
+            Self::Memory => Err(Failure::unavailable("memory is nowhere else")),
+            #[cfg(feature = "dynamodb")]
+            Self::DynamoDb { table } => Ok(Arc::new(DynamoDb::connect(table).await)),
             #[cfg(feature = "valkey")]
             Self::Valkey { url } => {
                 let valkey = Valkey::open(url).map_err(Failure::unavailable)?;
                 Ok(Arc::new(valkey))
             }
-            #[cfg(not(all(feature = "dynamodb", feature = "valkey")))]
-            _ => Err(Failure::Unavailable("this program was built without it".into())),
         }
     }
 }
@@ -83,7 +94,9 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory => f.write_str("memory"),
+            #[cfg(feature = "dynamodb")]
             Self::DynamoDb { table } => write!(f, "{DYNAMODB}{table}"),
+            #[cfg(feature = "valkey")]
             Self::Valkey { url } => f.write_str(&hidden(url)),
         }
     }
@@ -96,12 +109,8 @@ impl fmt::Debug for Place {
 }
 
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html>
+#[cfg(feature = "dynamodb")]
 fn dynamodb(table: &str) -> Result<Place, String> {
-    if !cfg!(feature = "dynamodb") {
-        return Err(
-            "this program was built without DynamoDB; build it with the feature `dynamodb`".to_owned(),
-        );
-    }
     let letters = table
         .chars()
         .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
@@ -113,6 +122,11 @@ fn dynamodb(table: &str) -> Result<Place, String> {
     Ok(Place::DynamoDb {
         table: table.to_owned(),
     })
+}
+
+#[cfg(not(feature = "dynamodb"))]
+fn dynamodb(_table: &str) -> Result<Place, String> {
+    Err("this program was built without DynamoDB; build it with the feature `dynamodb`".to_owned())
 }
 
 #[cfg(feature = "valkey")]
@@ -214,7 +228,7 @@ mod tests {
             "rediss://:pass@host",
         ] {
             let place: Place = url.parse().unwrap();
-            let shown = format!("{place} {place:?} {:?}", place.open(1).unwrap());
+            let shown = format!("{place} {place:?} {:?}", place.store(1));
             assert!(!shown.contains("pass") && !shown.contains("p%40ss"), "{shown}");
         }
     }

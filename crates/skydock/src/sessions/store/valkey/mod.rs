@@ -25,14 +25,14 @@ use self::{
     news::News,
     scripts::{ANNOUNCE, APPEND, READ, ROLL, Script, TOUCH, WRITE},
 };
-use super::{Entry, Failure, Looks, Patience, Record, Store, Written, fits};
+use super::{Entry, Failure, Patience, Record, Store, Written, fits, looks::Looks};
 
 mod connection;
 mod news;
 mod scripts;
 
 /// The server takes far more, but does nothing else while it copies a value.
-const LIMIT: usize = 4 << 20;
+pub(super) const LIMIT: usize = 4 << 20;
 /// What `follow` gives at once, unless the first entry is larger.
 const PAGE: usize = 1 << 20;
 const ROLL_KEY: &str = "skydock:roll";
