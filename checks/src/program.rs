@@ -1,7 +1,7 @@
 //! A program under test: started on a free port of the loopback, ended when it is dropped.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     path::Path,
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -12,13 +12,14 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use reqwest::Client;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     process::{Child, Command},
     time::{Instant, sleep, timeout},
 };
 
-use crate::processes;
+use crate::{ports, processes};
 
 /// How long a program may take until it answers.
 const START: Duration = Duration::from_secs(30);
@@ -53,12 +54,24 @@ impl Program {
     /// # Errors
     /// It ends before it is ready, or is not ready in time.
     pub async fn start(command: impl Fn(SocketAddr) -> Command, path: &str) -> Result<Self> {
+        let client = Client::new();
+        Self::start_when(command, |addr| succeeds(client.clone(), addr, path)).await
+    }
+
+    /// As [`Program::start`], for what does not speak HTTP or wants to be asked in its own way.
+    ///
+    /// # Errors
+    /// It ends before it is ready, or is not ready in time.
+    pub async fn start_when<F: Future<Output = bool>>(
+        command: impl Fn(SocketAddr) -> Command,
+        ready: impl Fn(SocketAddr) -> F,
+    ) -> Result<Self> {
         for _ in 1..ATTEMPTS {
-            if let Some(program) = Self::attempt(free_port().await?, &command, path).await? {
+            if let Some(program) = Self::attempt(ports::free()?, &command, &ready).await? {
                 return Ok(program);
             }
         }
-        Self::start_at(free_port().await?, command, path).await
+        Self::start_at_when(ports::free()?, command, ready).await
     }
 
     /// As [`Program::start`], on a given address.
@@ -70,15 +83,28 @@ impl Program {
         command: impl Fn(SocketAddr) -> Command,
         path: &str,
     ) -> Result<Self> {
-        let program = Self::attempt(addr, &command, path).await?;
+        let client = Client::new();
+        Self::start_at_when(addr, command, |addr| succeeds(client.clone(), addr, path)).await
+    }
+
+    /// As [`Program::start_when`], on a given address.
+    ///
+    /// # Errors
+    /// It ends before it is ready, or is not ready in time.
+    pub async fn start_at_when<F: Future<Output = bool>>(
+        addr: SocketAddr,
+        command: impl Fn(SocketAddr) -> Command,
+        ready: impl Fn(SocketAddr) -> F,
+    ) -> Result<Self> {
+        let program = Self::attempt(addr, &command, &ready).await?;
         program.context("the program ended before it was ready; its log says why")
     }
 
     /// `None` when it ended before it was ready.
-    async fn attempt(
+    async fn attempt<F: Future<Output = bool>>(
         addr: SocketAddr,
         command: &impl Fn(SocketAddr) -> Command,
-        path: &str,
+        ready: &impl Fn(SocketAddr) -> F,
     ) -> Result<Option<Self>> {
         let mut command = command(addr);
         command
@@ -89,25 +115,17 @@ impl Program {
             .spawn()
             .with_context(|| format!("cannot start {command:?}"))?;
         let mut program = Self { child, addr };
-        Ok(program.is_ready(path).await?.then_some(program))
-    }
-
-    async fn is_ready(&mut self, path: &str) -> Result<bool> {
         let deadline = Instant::now() + START;
-        let url = self.url(path);
         while Instant::now() < deadline {
-            if self.child.try_wait()?.is_some() {
-                return Ok(false);
+            if program.child.try_wait()?.is_some() {
+                return Ok(None);
             }
-            let answered = reqwest::get(&url)
-                .await
-                .is_ok_and(|response| response.status().is_success());
-            if answered {
-                return Ok(true);
+            if ready(addr).await {
+                return Ok(Some(program));
             }
             sleep(AGAIN).await;
         }
-        bail!("{url} did not answer within {START:?}")
+        bail!("{command:?} was not ready within {START:?}")
     }
 
     /// Where it listens.
@@ -153,6 +171,38 @@ impl Program {
         terminate(&self.child)
     }
 
+    /// Ends it at once, without a word (SIGKILL), and waits until it has gone.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub async fn kill(&mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// Stops it in the middle of what it does (SIGSTOP): it keeps its connections and answers nothing.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn pause(&self) -> Result<()> {
+        signal(&self.child, Signal::SIGSTOP)
+    }
+
+    /// Lets it go on after [`Program::pause`] (SIGCONT).
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn resume(&self) -> Result<()> {
+        signal(&self.child, Signal::SIGCONT)
+    }
+
+    /// Whether it runs no more.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Waits for its end.
     ///
     /// # Errors
@@ -183,13 +233,25 @@ pub fn command(binary: &Path) -> Command {
     command
 }
 
+/// As [`command`], in a folder that is the program's home.
+#[must_use]
+pub fn at_home(binary: &Path, home: &Path) -> Command {
+    let mut command = command(binary);
+    command.current_dir(home).env("TMPDIR", home).env("HOME", home);
+    command
+}
+
 /// Sends SIGTERM.
 ///
 /// # Errors
 /// The process has ended already.
 pub fn terminate(child: &Child) -> Result<()> {
+    signal(child, Signal::SIGTERM)
+}
+
+fn signal(child: &Child, signal: Signal) -> Result<()> {
     let pid = child.id().context("the program has ended already")?;
-    kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM)?;
+    kill(Pid::from_raw(i32::try_from(pid)?), signal)?;
     Ok(())
 }
 
@@ -202,7 +264,7 @@ pub async fn ended(child: &mut Child, within: Duration) -> Result<ExitStatus> {
     Ok(status.with_context(|| format!("the program is still running after {within:?}"))??)
 }
 
-async fn free_port() -> Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    Ok(listener.local_addr()?)
+async fn succeeds(client: Client, addr: SocketAddr, path: &str) -> bool {
+    let answered = client.get(format!("http://{addr}{path}")).send().await;
+    answered.is_ok_and(|response| response.status().is_success())
 }

@@ -1,13 +1,9 @@
 //! `lambda-ops` against AWS as others imitate it: its contract test runs against ministack and moto.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::Output,
-    time::SystemTime,
-};
+use std::{net::SocketAddr, path::PathBuf, process::Output, time::SystemTime};
 
 use checks::{
+    ministack,
     program::{self, Program},
     tools,
 };
@@ -26,19 +22,7 @@ async fn lambda_ops_keeps_its_contract_against_ministack() {
 
 /// ministack with a home of its own.
 pub(crate) async fn start_ministack(home: &str) -> Program {
-    let ministack = tools::python("ministack").unwrap();
-    let home = tools::workspace().join("target/tools").join(home);
-    let start = |addr: SocketAddr| {
-        let mut command = standin(&ministack, &home);
-        command
-            .env("BIND_HOST", addr.ip().to_string())
-            .env("GATEWAY_PORT", addr.port().to_string())
-            // These two would listen on every address of the machine.
-            .env("IOT_MTLS_ENABLED", "0")
-            .env("SFTP_ENABLED", "0");
-        command
-    };
-    Program::start(start, "/_ministack/health").await.unwrap()
+    ministack::start(home).await.unwrap()
 }
 
 /// Between the server and ministack every third call is throttled, reads are reset, and the answer to an update is
@@ -129,23 +113,15 @@ async fn others_move_a_function(aws: &str) {
 
 #[tokio::test]
 async fn lambda_ops_keeps_its_contract_against_moto() {
-    let program = tools::python("moto_server").unwrap();
-    let home = tools::workspace().join("target/tools/moto");
+    let moto = tools::python("moto_server").unwrap();
+    let home = tools::home("moto").unwrap();
     let start = |addr: SocketAddr| {
-        let mut command = standin(&program, &home);
+        let mut command = program::at_home(&moto, &home);
         command.args(["-H", &addr.ip().to_string(), "-p", &addr.port().to_string()]);
         command
     };
     let aws = Program::start(start, "/moto-api/").await.unwrap();
     keeps_its_contract(aws, "moto").await;
-}
-
-/// A stand-in with a home of its own, where it may leave things behind.
-fn standin(program: &Path, home: &Path) -> Command {
-    std::fs::create_dir_all(home).unwrap();
-    let mut command = Command::new(program);
-    command.current_dir(home).env("TMPDIR", home).env("HOME", home);
-    command
 }
 
 async fn keeps_its_contract(aws: Program, kind: &str) {
