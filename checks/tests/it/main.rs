@@ -18,4 +18,5 @@ mod hostile;
 mod negotiation;
 mod shape;
 mod standins;
+mod topology;
 mod wire;
