@@ -6,8 +6,8 @@ use checks::{
     balancer::{self, Affinity, Order, Settings, State},
     fleet::{Fleet, Plan},
 };
-use reqwest::{Client, StatusCode, header::SET_COOKIE};
-use serde_json::json;
+use reqwest::{Client, Response, StatusCode, header::SET_COOKIE};
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::wire::{self, Answer, MODERN, PATIENCE};
@@ -17,7 +17,11 @@ const SERVER: &str = env!("CARGO_BIN_EXE_conformance-server");
 const BLIND: Duration = Duration::from_secs(3_600);
 
 async fn three(settings: Settings) -> Fleet {
-    let plan = Plan::of(3, Path::new(SERVER)).flags(&["--mode", "json"]);
+    serving("json", settings).await
+}
+
+async fn serving(mode: &str, settings: Settings) -> Fleet {
+    let plan = Plan::of(3, Path::new(SERVER)).flags(&["--mode", mode]);
     plan.balancer(settings).start().await.unwrap()
 }
 
@@ -37,7 +41,18 @@ impl Caller {
         }
     }
 
-    async fn call(&mut self, tool: &str, arguments: serde_json::Value) -> Answer {
+    async fn call(&mut self, tool: &str, arguments: Value) -> Answer {
+        let answer = wire::answer(self.send(tool, arguments).await).await;
+        let cookies = answer.headers.get_all(SET_COOKIE).iter();
+        let cookie = cookies
+            .filter_map(|cookie| cookie.to_str().ok()?.split(';').next())
+            .find(|cookie| cookie.starts_with("AWSALB="));
+        self.cookie = cookie.map(str::to_owned);
+        answer
+    }
+
+    /// A call whose answer has begun.
+    async fn send(&self, tool: &str, arguments: Value) -> Response {
         let params = json!({ "name": tool, "arguments": arguments });
         let mut post = self
             .client
@@ -51,13 +66,7 @@ impl Caller {
         if let Some(cookie) = &self.cookie {
             post = post.header("cookie", cookie);
         }
-        let answer = wire::answer(post.send().await.unwrap()).await;
-        let cookies = answer.headers.get_all(SET_COOKIE).iter();
-        let cookie = cookies
-            .filter_map(|cookie| cookie.to_str().ok()?.split(';').next())
-            .find(|cookie| cookie.starts_with("AWSALB="));
-        self.cookie = cookie.map(str::to_owned);
-        answer
+        post.send().await.unwrap()
     }
 
     /// A call that has to succeed: the instance that answered.
@@ -212,17 +221,34 @@ async fn a_cookie_keeps_a_client_at_its_instance_as_long_as_that_is_healthy() {
 
 #[tokio::test]
 async fn who_goes_away_is_gone_for_the_instance_too() {
-    let fleet = three(Settings::default()).await;
+    let mut fleet = three(Settings::default()).await;
     let mut caller = Caller::new(fleet.mcp());
     let endless = tokio::spawn(async move { caller.call("sleep", json!({ "seconds": 60 })).await });
     let busy = busy(&fleet).await;
     endless.abort();
-    let gone = async {
-        while fleet.balancer().target(busy).await.unwrap().open > 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(PATIENCE, gone).await.expect("the request has ended");
+    nobody_sleeps(&mut fleet, busy).await;
+}
+
+#[tokio::test]
+async fn a_stream_passes_as_it_comes_and_ends_when_its_reader_goes() {
+    let mut fleet = serving("stateless", Settings::default()).await;
+    let caller = Caller::new(fleet.mcp());
+    // the call is far from its end when the answer begins
+    let stream = caller.send("sleep", json!({ "seconds": 60 })).await;
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    let busy = balancer::served_by(stream.headers()).expect("an instance answers");
+    assert_eq!(fleet.balancer().target(busy).await.unwrap().open, 1);
+    drop(stream);
+    nobody_sleeps(&mut fleet, busy).await;
+}
+
+/// Waits until an instance has no call of `sleep` and the balancer no request there.
+async fn nobody_sleeps(fleet: &mut Fleet, number: usize) {
+    let mut alone = Caller::new(fleet.instance(number).unwrap().mcp());
+    let gone = async { while alone.call("sleepers", json!({})).await.text() != "0" {} };
+    timeout(PATIENCE, gone).await.expect("the call is cancelled");
+    let target = fleet.balancer().target(number).await.unwrap();
+    assert_eq!(target.open, 0);
 }
 
 #[tokio::test]

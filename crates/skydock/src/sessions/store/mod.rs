@@ -16,12 +16,12 @@ use bytes::Bytes;
 
 #[cfg(test)]
 mod contract;
+#[cfg(any(feature = "dynamodb", feature = "valkey"))]
+mod distant;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
 #[cfg(any(feature = "dynamodb", feature = "valkey"))]
 mod looks;
-#[cfg(any(feature = "dynamodb", feature = "valkey"))]
-mod distant;
 mod memory;
 mod place;
 #[cfg(test)]
