@@ -93,12 +93,16 @@ impl<H: ServerHandler> Guard<H> {
         told: Told,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        if let Some(tasks) = self.tasks()
-            && let Some(done) = tasks.tell(&told, &Caller::from(&context)).await
-        {
+        let Some(tasks) = self.tasks() else {
+            return self.tell_own_task(told, context).await;
+        };
+        if let Some(done) = tasks.tell(&told, &Caller::from(&context)).await {
             return done;
         }
-        self.tell_own_task(told, context).await
+        let id = told.task().to_owned();
+        let done = self.tell_own_task(told, context).await;
+        tasks.stirred(&id).await;
+        done
     }
 
     async fn tell_own_task(&self, told: Told, context: RequestContext<RoleServer>) -> Result<(), ErrorData> {

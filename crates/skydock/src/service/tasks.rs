@@ -29,9 +29,17 @@ const KEPT: Duration = Duration::from_secs(86_400);
 pub(super) struct Desk<H: ServerHandler> {
     guard: Guard<H>,
     sessions: Weak<Sessions>,
-    /// What is at work here, and who began it.
-    own: Mutex<HashMap<String, Caller>>,
+    /// What is at work here.
+    own: Mutex<HashMap<String, Arc<Own>>>,
     this: Weak<Self>,
+}
+
+/// A task at work here.
+struct Own {
+    id: String,
+    caller: Caller,
+    /// How it stood when the store was last told; one at a time looks and tells.
+    told: tokio::sync::Mutex<Option<GetTaskResult>>,
 }
 
 /// A task as the store knows it.
@@ -58,54 +66,46 @@ impl<H: ServerHandler> Desk<H> {
         desk
     }
 
-    fn own<T>(&self, with: impl FnOnce(&mut HashMap<String, Caller>) -> T) -> T {
+    fn own<T>(&self, with: impl FnOnce(&mut HashMap<String, Arc<Own>>) -> T) -> T {
         with(&mut self.own.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Writes how a task stands into the store until it has ended.
-    async fn mirror(self: Arc<Self>, task: Task, caller: Caller) {
-        let id = task.task_id.clone();
-        let pause = task
-            .poll_interval_ms
-            .map_or(MIRROR, Duration::from_millis)
-            .min(MIRROR);
-        let mut last = None;
+    async fn mirror(self: Arc<Self>, own: Arc<Own>, pause: Duration) {
         loop {
-            let Ok(state) = self.guard.look_at_task(&id, &caller).await else {
-                break;
-            };
-            let ended = state.task.status().is_terminal();
-            if last.as_ref() != Some(&state) {
-                if self.write(&id, &state, &caller).await.is_ok() {
-                    last = Some(state);
-                } else {
-                    tokio::time::sleep(MIRROR).await;
-                    continue;
+            match self.tell_store(&own).await {
+                Ok(Some(state)) if !state.task.status().is_terminal() => tokio::time::sleep(pause).await,
+                // it has ended, or the handler has forgotten it
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "how a task stands is not known to other instances");
+                    tokio::time::sleep(MIRROR * 4).await;
                 }
             }
-            if ended {
-                break;
-            }
-            tokio::time::sleep(pause).await;
         }
-        self.own(|own| own.remove(&id));
+        self.own(|tasks| tasks.remove(&own.id));
     }
 
-    async fn write(&self, id: &str, state: &GetTaskResult, caller: &Caller) -> Result<(), Absent> {
-        let Some(sessions) = self.sessions.upgrade() else {
-            return Ok(());
+    /// Tells the store how a task stands, if that has changed; gives it. Nothing, when the handler has forgotten it.
+    async fn tell_store(&self, own: &Own) -> Result<Option<GetTaskResult>, Absent> {
+        let mut told = own.told.lock().await;
+        let (Ok(state), Some(sessions)) = (
+            self.guard.look_at_task(&own.id, &own.caller).await,
+            self.sessions.upgrade(),
+        ) else {
+            return Ok(None);
         };
-        let mirrored = Mirrored {
-            instance: sessions.instance().to_owned(),
-            owner: caller.principal().map(owner),
-            state: state.clone(),
-        };
-        let ttl = state.task.task.ttl_ms.map_or(KEPT, Duration::from_millis);
-        let written = sessions.set(&key(id), &mirrored, ttl).await;
-        if let Err(error) = &written {
-            tracing::warn!(%error, "how a task stands is not known to other instances");
+        if told.as_ref() != Some(&state) {
+            let mirrored = Mirrored {
+                instance: sessions.instance().to_owned(),
+                owner: own.caller.principal().map(owner),
+                state: state.clone(),
+            };
+            let ttl = state.task.task.ttl_ms.map_or(KEPT, Duration::from_millis);
+            sessions.set(&key(&own.id), &mirrored, ttl).await?;
+            *told = Some(state.clone());
         }
-        written
+        Ok(Some(state))
     }
 
     /// The task as the store knows it, if it is `caller`'s and another instance's.
@@ -113,7 +113,7 @@ impl<H: ServerHandler> Desk<H> {
         let sessions = self
             .sessions
             .upgrade()
-            .filter(|_| self.own(|own| !own.contains_key(id)));
+            .filter(|_| self.own(|tasks| !tasks.contains_key(id)));
         let Some(sessions) = sessions else {
             return Ok(None);
         };
@@ -180,13 +180,21 @@ impl<H: ServerHandler> Tasks for Desk<H> {
     fn begun(&self, task: Task, caller: Caller) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let Some(desk) = self.this.upgrade() else { return };
-            self.own(|own| own.insert(task.task_id.clone(), caller.clone()));
+            let pause = task
+                .poll_interval_ms
+                .map_or(MIRROR, Duration::from_millis)
+                .min(MIRROR);
+            let own = Arc::new(Own {
+                id: task.task_id.clone(),
+                caller,
+                told: tokio::sync::Mutex::default(),
+            });
+            self.own(|tasks| tasks.insert(task.task_id, Arc::clone(&own)));
             // before the client hears of it, so that it can ask anybody
-            if let Ok(state) = self.guard.look_at_task(&task.task_id, &caller).await {
-                // what fails is told there, and tried again by the mirror
-                let _ = self.write(&task.task_id, &state, &caller).await;
+            if let Err(error) = self.tell_store(&own).await {
+                tracing::warn!(%error, "a task is not known to other instances yet");
             }
-            tokio::spawn(desk.mirror(task, caller));
+            tokio::spawn(desk.mirror(own, pause));
         })
     }
 
@@ -205,6 +213,18 @@ impl<H: ServerHandler> Tasks for Desk<H> {
     ) -> BoxFuture<'a, Option<Result<(), ErrorData>>> {
         Box::pin(async move { self.pass_on(told, caller).await.transpose() })
     }
+
+    /// Whoever asks next, and wherever, sees what has become of it.
+    fn stirred<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let own = self.own(|tasks| tasks.get(id).cloned());
+            if let Some(own) = own
+                && let Err(error) = self.tell_store(&own).await
+            {
+                tracing::debug!(%error, "how a task stands is not known to other instances yet");
+            }
+        })
+    }
 }
 
 impl<H: ServerHandler> Answers for Desk<H> {
@@ -214,15 +234,11 @@ impl<H: ServerHandler> Answers for Desk<H> {
             let Ok(told) = serde_json::from_value::<Told>(body) else {
                 return json!(ErrorData::internal_error("instances of different versions", None));
             };
-            let id = told.task().to_owned();
-            let Some(caller) = self.own(|own| own.get(&id).cloned()) else {
+            let Some(own) = self.own(|tasks| tasks.get(told.task()).cloned()) else {
                 return Value::Null;
             };
-            let done = self.guard.pass_to_task(told, &caller).await;
-            if let Ok(state) = self.guard.look_at_task(&id, &caller).await {
-                // the mirror writes it too, a moment later
-                let _ = self.write(&id, &state, &caller).await;
-            }
+            let done = self.guard.pass_to_task(told, &own.caller).await;
+            self.stirred(&own.id).await;
             json!(done.err())
         })
     }
