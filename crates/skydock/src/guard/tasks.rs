@@ -75,6 +75,9 @@ pub(crate) trait Tasks: Send + Sync {
     /// Tells a task of another instance something; `None` when it is the handler's here, or nobody's.
     fn tell<'a>(&'a self, told: &'a Told, caller: &'a Caller)
     -> BoxFuture<'a, Option<Result<(), ErrorData>>>;
+
+    /// The handler here was told something, so that a task may stand differently now.
+    fn stirred<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ()>;
 }
 
 impl<H: ServerHandler> Guard<H> {
