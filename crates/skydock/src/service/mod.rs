@@ -41,7 +41,7 @@ use crate::{
         Passage,
         drain::{Drain, hold},
     },
-    sessions::{Absent, Lease, Sessions, Terms, store::Store},
+    sessions::{Absent, Lease, Sessions, Terms, store::Store, with_cause},
 };
 
 const SESSION: &str = "mcp-session-id";
@@ -239,8 +239,12 @@ impl<H: ServerHandler> Inner<H> {
         } else {
             let blame = blame(message.headers());
             // boxed: rmcp's future is large, and the short way should not have to carry it about
-            let answer = Box::pin(self.mcp.handle(message.map(Full::new)));
-            translate(answer.await.map(Body::new), blame, true)?
+            let answer = Box::pin(with_cause(self.mcp.handle(message.map(Full::new))));
+            let (answer, cause) = answer.await;
+            if let Some(cause) = cause {
+                return Err(cause.into());
+            }
+            translate(answer.map(Body::new), blame, true)?
         };
         Ok(hold(response, (work, visit, lease)))
     }
@@ -335,9 +339,10 @@ impl<H: ServerHandler> Inner<H> {
             *response.status_mut() = StatusCode::NO_CONTENT;
             return Ok(response);
         }
-        let passage = parts.extensions.get::<Passage>();
-        if passage.is_some_and(|passage| passage.whole) {
-            // a stream that is delivered when it has ended is none
+        if let Some(passage) = parts.extensions.get::<Passage>()
+            && (passage.whole || !parts.headers.contains_key("last-event-id"))
+        {
+            // a stream that ends when its client leaves would hold an environment of Lambda, which is not told
             return Ok(self.not_allowed());
         }
         if self.drain.is_draining() {
@@ -348,7 +353,12 @@ impl<H: ServerHandler> Inner<H> {
         let answer = self
             .mcp
             .handle(Request::from_parts(parts, Full::<Bytes>::default()));
-        let answer = Box::pin(answer).await;
+        let (answer, cause) = Box::pin(with_cause(answer)).await;
+        match cause {
+            // a stream that nobody has any more: the client is not to ask for it again
+            None | Some(Absent::Unknown | Absent::Broken(_)) => {}
+            Some(cause) => return Err(cause.into()),
+        }
         match translate(answer.map(Body::new), blame, false) {
             Err(Rejection::Method) => Ok(self.not_allowed()),
             response => Ok(hold(response?, lease)),
@@ -380,7 +390,7 @@ impl From<Absent> for Rejection {
                 tracing::warn!(error, "the store of sessions was needed, and failed");
                 Self::Store
             }
-            Absent::Broken(_) => {
+            Absent::Broken(_) | Absent::Noted => {
                 let error: &dyn std::error::Error = &absent;
                 tracing::error!(error, "a session cannot be used");
                 Self::Internal

@@ -45,7 +45,7 @@ use rmcp::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::{calls::Answers, line::Line, record::owner, resident::Lease};
+pub(crate) use self::{calls::Answers, line::Line, manager::with_cause, record::owner, resident::Lease};
 use self::{
     flow::Flows,
     line::REPLAYED,
@@ -91,6 +91,9 @@ pub(crate) enum Absent {
     /// The store cannot say.
     #[error("the store of sessions fails")]
     Store(#[source] Failure),
+    /// The reason was noted, for whoever asks: see [`with_cause`].
+    #[error("a session cannot be used")]
+    Noted,
     /// A record, or the handler, is not as it should be.
     #[error("a session cannot be used")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
