@@ -65,6 +65,8 @@ const UNCONFIRMED: Duration = Duration::from_secs(60);
 const TOUCH: Duration = Duration::from_secs(60);
 /// News that is older has to be asked for.
 const NEWS: Duration = Duration::from_secs(1);
+/// How long a message waits for the store to confirm a session that is known here.
+const CONFIRM: Duration = Duration::from_secs(1);
 /// For how long a session is idle before its service is let go.
 const HIBERNATE: Duration = Duration::from_secs(10);
 /// For how long a session is idle before this instance forgets it, where the store remembers.
@@ -226,6 +228,10 @@ impl Sessions {
             return Err(Absent::Unknown);
         }
         let resident = &lease.0;
+        if self.post.is_failing() {
+            // it goes on here
+            return Ok(lease);
+        }
         let interval = TOUCH.min(self.terms.ttl / 4);
         if resident.touches(interval) {
             self.confirm(resident, true).await?;
@@ -261,12 +267,13 @@ impl Sessions {
     async fn confirm(&self, resident: &Arc<Resident>, used: bool) -> Result<(), Absent> {
         let key = key(&resident.id);
         let untouched = resident.untouched();
-        let found = if used {
-            self.store.touch(&key, self.terms.ttl).await
+        let asked = if used {
+            self.store.touch(&key, self.terms.ttl)
         } else {
-            self.store.read(&key).await
+            self.store.read(&key)
         };
-        match found {
+        let found = tokio::time::timeout(CONFIRM, asked).await;
+        match found.unwrap_or_else(|late| Err(Failure::Unavailable(late.into()))) {
             Ok(Some(found)) if found.value.is_empty() => {
                 self.forget(&resident.id);
                 Err(Absent::Unknown)
@@ -289,6 +296,7 @@ impl Sessions {
             }
             Err(error) => {
                 tracing::debug!(%error, "the store does not confirm a session; it goes on here");
+                self.post.failed();
                 Ok(())
             }
         }
@@ -418,6 +426,9 @@ impl Sessions {
 
     /// Lets the service of the idlest session go when there are as many as there may be.
     fn make_room(&self) -> Result<(), Absent> {
+        if self.residents(|residents| residents.len()) < self.terms.awake {
+            return Ok(());
+        }
         let awake: Vec<_> = self.residents(|residents| {
             residents
                 .values()
@@ -529,10 +540,11 @@ impl Sessions {
             Letter::Share { session, stream } => self.share(&session, &stream),
             Letter::Call { from, number, body } => self.answer_call(from, number, body),
             Letter::Reply { number, body } => self.calls.reply(number, body),
-            Letter::Change(change) => {
+            // a client that takes nothing holds up nobody else's letters
+            Letter::Change(change) => drop(tokio::spawn(async move {
                 self.hub.tell_here(&change).await;
                 self.tell(&change).await;
-            }
+            })),
         }
     }
 
