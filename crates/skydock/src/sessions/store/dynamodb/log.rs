@@ -450,6 +450,20 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_lives_at_least_as_long_as_the_one_before() {
+        let batch = Batch {
+            log: "x",
+            values: &[Bytes::new(), Bytes::new()],
+            ttl: Duration::from_secs(1),
+            mark: mark(),
+        };
+        let long = now() + 60_000;
+        assert_eq!(batch.last(&Next::after(tail(7, long))), tail(9, long));
+        let own = batch.last(&Next::after(tail(7, 1))).until;
+        assert!((1_000..=1_500).contains(&(own - (long - 60_000))), "{own} {long}");
+    }
+
+    #[test]
     fn batches_fit_into_a_transaction() {
         let sizes = |values: &[Bytes]| batches(values).map(<[Bytes]>::len).collect::<Vec<_>>();
         let small = Bytes::from_static(b"x");
