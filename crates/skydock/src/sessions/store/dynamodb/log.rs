@@ -31,8 +31,8 @@ use tokio::{
 };
 
 use super::{
-    DynamoDb, Item, SKEW, WHOLE, binary, expires, has_mark, item, mark, millis, now, number, read_number,
-    read_text, take_bytes, text,
+    DynamoDb, Item, SKEW, WHOLE, binary, expires, expiry_after, has_mark, item, mark, millis, now, number,
+    read_number, read_text, take_bytes, text,
 };
 use crate::sessions::store::{Entry, Failure, Patience, looks::Looks};
 
@@ -129,7 +129,7 @@ impl Batch<'_> {
         let count = u64::try_from(self.values.len()).unwrap_or(u64::MAX);
         Tail {
             number: next.number + count - 1,
-            until: next.until.max(now() + millis(self.ttl)),
+            until: next.until.max(expiry_after(self.ttl)),
         }
     }
 
