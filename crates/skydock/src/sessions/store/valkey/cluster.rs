@@ -8,13 +8,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use futures::{
     FutureExt,
-    future::{BoxFuture, Shared, select_ok},
+    future::{self, BoxFuture, Shared, select_ok},
 };
 use redis::{
     Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind,
@@ -148,24 +149,31 @@ impl Cluster {
         drop(self.learn().await);
     }
 
-    /// Learns who has what, unless that has just been done. Goes on when it is dropped.
+    /// Learns who has what, unless that is being done or has just been. Goes on when nobody waits for it.
     fn learn(&self) -> Learning {
-        let mut learning = self.0.learning.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_fresh = self.0.map().heard.is_some_and(|heard| heard.elapsed() < FRESH);
-        if let Some(learning) = learning
-            .as_ref()
-            .filter(|learning| is_fresh || learning.peek().is_none())
-        {
+        let mut learning = self.0.learning();
+        if let Some(learning) = learning.as_ref().filter(|learning| learning.peek().is_none()) {
             return learning.clone();
         }
+        if self.0.map().heard.is_some_and(|heard| heard.elapsed() < FRESH) {
+            return future::ready(Ok(())).boxed().shared();
+        }
         let state = Arc::clone(&self.0);
-        let task = tokio::spawn(async move { state.learn().await });
-        let task = task.map(|done| done.unwrap_or_else(|failed| Err(std::io::Error::other(failed).into())));
+        let task = tokio::spawn(async move {
+            let done = state.learn().await;
+            *state.learning() = None;
+            done
+        });
+        let task = task.map(|done| done.unwrap_or_else(|failed| Err(io::Error::other(failed).into())));
         learning.insert(task.boxed().shared()).clone()
     }
 }
 
 impl State {
+    fn learning(&self) -> MutexGuard<'_, Option<Learning>> {
+        self.learning.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn map(&self) -> Arc<Map> {
         Arc::clone(&self.map.lock().unwrap_or_else(PoisonError::into_inner))
     }
