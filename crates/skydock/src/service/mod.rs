@@ -37,10 +37,8 @@ use crate::{
     caller::Principal,
     config::{Config, Mode},
     guard::{Guard, Visit},
-    runtime::{
-        Passage,
-        drain::{Drain, hold},
-    },
+    passage::Passage,
+    runtime::drain::{Drain, hold},
     sessions::{Absent, Lease, Sessions, Terms, store::Store, with_cause},
 };
 
@@ -66,6 +64,7 @@ struct Inner<H: ServerHandler> {
     door: Door,
     drain: Drain,
     stateful: bool,
+    lambda: bool,
     subscriptions: bool,
     bounds: Bounds,
     requests: Arc<Semaphore>,
@@ -83,22 +82,15 @@ impl<H: ServerHandler> Service<H> {
         let limits = &config.limits;
         let shared = store.is_shared();
         let stateful = config.mode == Mode::Stateful;
+        let lambda = config.lambda.is_some() && config.listen.is_none();
         let terms = Terms {
             awake: limits.sessions,
             ttl: limits.session_ttl,
-            freezes: config.lambda.is_some() && config.listen.is_none(),
+            freezes: lambda,
             draining: drain.draining().clone(),
             streams: drain.streams().clone(),
         };
-        let hub = Arc::clone(guard.changes().hub());
-        let sessions = Sessions::new(store, hub, terms, {
-            let guard = guard.clone();
-            move |line, client, ct| {
-                let service = serve_directly_with_ct(guard.clone(), line, Some(client), ct);
-                // it ends with its line
-                tokio::spawn(service.waiting());
-            }
-        });
+        let sessions = sessions(&guard, store, terms);
         if stateful || shared {
             tokio::spawn(Sessions::run(Arc::downgrade(&sessions)));
             tokio::spawn(Sessions::sweep(Arc::downgrade(&sessions)));
@@ -135,6 +127,7 @@ impl<H: ServerHandler> Service<H> {
             door,
             drain,
             stateful,
+            lambda,
             subscriptions,
             bounds: Bounds {
                 length: limits.body,
@@ -367,16 +360,28 @@ impl<H: ServerHandler> Inner<H> {
 
     fn not_allowed(&self) -> Response<Body> {
         let mut response = Rejection::Method.into_response(None);
-        let allow = if self.stateful {
-            "GET, POST, DELETE"
-        } else {
-            "POST"
+        let allow = match (self.stateful, self.lambda) {
+            (true, false) => "GET, POST, DELETE",
+            // there is no standalone stream
+            (true, true) => "POST, DELETE",
+            (false, _) => "POST",
         };
         response
             .headers_mut()
             .insert(header::ALLOW, HeaderValue::from_static(allow));
         response
     }
+}
+
+/// Sessions whose services run the guarded handler.
+fn sessions<H: ServerHandler>(guard: &Guard<H>, store: Arc<dyn Store>, terms: Terms) -> Arc<Sessions> {
+    let hub = Arc::clone(guard.changes().hub());
+    let guard = guard.clone();
+    Sessions::new(store, hub, terms, move |line, client, ct| {
+        let service = serve_directly_with_ct(guard.clone(), line, Some(client), ct);
+        // it ends with its line
+        tokio::spawn(service.waiting());
+    })
 }
 
 impl From<Absent> for Rejection {

@@ -25,7 +25,7 @@ use super::{
     record::SUBSCRIPTIONS,
     resident::{Lease, Resident},
 };
-use crate::runtime::Passage;
+use crate::passage::Passage;
 
 tokio::task_local! {
     /// Why the current request has no session or no stream; rmcp would not say.
@@ -201,11 +201,11 @@ impl Sessions {
             .parse()
             .map_err(|error: super::event::NoEvent| Absent::Broken(error.into()))?;
         let stream = match event {
-            EventId::Standalone { key, number } => {
+            EventId::Standalone { key, place } => {
                 if resident.with_record(|record| record.events != key) {
                     return Err(Absent::Unknown);
                 }
-                Either::Left(self.listen(&resident, Some(number)).await?)
+                Either::Left(self.listen(&resident, Some(place)).await?)
             }
             EventId::Answer(position) => Either::Right(self.rest(&resident, position).await?),
         };

@@ -137,6 +137,8 @@ pub(crate) struct Sessions {
     flows: Mutex<Flows>,
     hub: Arc<Hub>,
     calls: calls::Calls,
+    /// What this instance has written into the log of changes.
+    changes: Mutex<standalone::Said>,
     serve: Serve,
     terms: Terms,
     own: Weak<Self>,
@@ -163,6 +165,7 @@ impl Sessions {
             post,
             hub,
             calls: calls::Calls::default(),
+            changes: Mutex::default(),
             residents: Mutex::default(),
             flows: Mutex::default(),
             serve: Box::new(serve),
@@ -233,10 +236,11 @@ impl Sessions {
             return Ok(lease);
         }
         let interval = TOUCH.min(self.terms.ttl / 4);
+        let untouched = resident.untouched();
         if resident.touches(interval) {
-            self.confirm(resident, true).await?;
+            self.confirm(resident, untouched, true).await?;
         } else if resident.age() > NEWS && self.post.age() > NEWS {
-            self.confirm(resident, false).await?;
+            self.confirm(resident, untouched, false).await?;
         }
         Ok(lease)
     }
@@ -263,10 +267,9 @@ impl Sessions {
     }
 
     /// Asks the store whether a session is still as it is known here, and lets it live on if it is `used`. A store that
-    /// does not answer changes nothing.
-    async fn confirm(&self, resident: &Arc<Resident>, used: bool) -> Result<(), Absent> {
+    /// does not answer changes nothing. `untouched` is how long ago it was last told that the session is in use.
+    async fn confirm(&self, resident: &Arc<Resident>, untouched: Duration, used: bool) -> Result<(), Absent> {
         let key = key(&resident.id);
-        let untouched = resident.untouched();
         let asked = if used {
             self.store.touch(&key, self.terms.ttl)
         } else {
@@ -314,7 +317,7 @@ impl Sessions {
         {
             Ok(Written::Done(version)) => {
                 tracing::warn!("the store had lost a session, which was put back");
-                resident.refresh(resident.record(), version);
+                resident.reset(version);
             }
             Ok(Written::Conflict) => {}
             Err(error) => tracing::debug!(%error, "cannot put back a session"),
@@ -528,7 +531,7 @@ impl Sessions {
             Letter::Changed { session } => {
                 if let Some(resident) = self.resident(&session) {
                     // what became of it is in the record, or the session is gone
-                    let _ = self.confirm(&resident, false).await;
+                    let _ = self.confirm(&resident, resident.untouched(), false).await;
                     resident.heard.notify_waiters();
                 }
             }
@@ -542,8 +545,8 @@ impl Sessions {
             Letter::Reply { number, body } => self.calls.reply(number, body),
             // a client that takes nothing holds up nobody else's letters
             Letter::Change(change) => drop(tokio::spawn(async move {
+                self.look_for_changes();
                 self.hub.tell_here(&change).await;
-                self.tell(&change).await;
             })),
         }
     }
@@ -628,7 +631,7 @@ impl Sessions {
         });
         for resident in due {
             // gone is gone; a store that fails is asked again
-            let _ = self.confirm(&resident, true).await;
+            let _ = self.confirm(&resident, interval, true).await;
         }
     }
 
@@ -641,7 +644,9 @@ impl Sessions {
 impl Beyond for Sessions {
     fn pass_on(&self, change: Change) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            self.tell(&change).await;
+            if self.keep_change(&change).await {
+                self.look_for_changes();
+            }
             if let Err(error) = self.post.send_all(&Letter::Change(change)).await {
                 tracing::warn!(%error, "clients of other instances were not told of a change");
             }
