@@ -26,11 +26,11 @@ const ROLL: Duration = Duration::from_secs(9);
 /// How often an instance says that it lives.
 const ANNOUNCE: Duration = Duration::from_secs(3);
 /// How long one look into the mailbox takes when nothing comes: together with the pause less than what counts as news.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(600);
 /// What a store has not answered by then it does not answer.
 const SILENCE: Duration = Duration::from_secs(3);
 /// The pause between two looks, for a store that cannot wake its readers: what a letter waits at the most.
-const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE: Duration = Duration::from_millis(300);
 /// The same while a client has been asked something.
 const SHORT_PAUSE: Duration = Duration::from_millis(40);
 /// How long to leave a store alone that has just failed.

@@ -323,7 +323,7 @@ impl DynamoDb {
         after: u64,
         patience: Patience,
     ) -> Result<Vec<Entry>, Failure> {
-        let mut looks = Looks::new(patience);
+        let looks = Looks::new(patience);
         loop {
             let entries = self.page(log, after).await?;
             let next = looks.next();

@@ -184,7 +184,7 @@ impl Store for Valkey {
     }
 
     async fn follow(&self, log: &str, after: u64, patience: Patience) -> Result<Vec<Entry>, Failure> {
-        let mut looks = Looks::new(patience);
+        let looks = Looks::new(patience);
         if patience.whole.is_zero() {
             return self.entries(log, after).await;
         }
