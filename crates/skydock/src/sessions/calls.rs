@@ -22,7 +22,7 @@ use super::{
 };
 
 /// How long a call waits for its answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Who answers the calls of other instances.
 pub(crate) trait Answers: Send + Sync {

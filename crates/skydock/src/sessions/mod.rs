@@ -18,7 +18,7 @@ mod calls;
 mod event;
 mod flow;
 mod line;
-mod manager;
+
 mod parts;
 mod post;
 mod record;
@@ -26,6 +26,7 @@ mod resident;
 mod resume;
 mod standalone;
 pub(crate) mod store;
+mod streams;
 
 use std::{
     collections::HashMap,
@@ -45,7 +46,7 @@ use rmcp::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::{calls::Answers, line::Line, manager::with_cause, record::owner, resident::Lease};
+pub(crate) use self::{calls::Answers, line::Line, record::owner, resident::Lease, streams::with_cause};
 use self::{
     flow::Flows,
     line::REPLAYED,
