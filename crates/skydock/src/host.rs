@@ -269,7 +269,6 @@ async fn end_when<H: ServerHandler>(
     stop.cancelled().await;
     drain.run(limits.grace, limits.linger, guard.stop()).await;
     guard.stop().cancel();
-    sessions.retire().await;
     guard.running().close();
     if tokio::time::timeout_at(drain.deadline(), guard.running().wait())
         .await
@@ -277,6 +276,8 @@ async fn end_when<H: ServerHandler>(
     {
         tracing::warn!("handlers were still at work at the end of the grace period");
     }
+    // from now on nobody is to wait for anything from here
+    sessions.retire().await;
 }
 
 /// Whether a load balancer should send requests here.

@@ -92,6 +92,7 @@ impl<H: ServerHandler> Service<H> {
         };
         let sessions = sessions(&guard, store, terms);
         if stateful || shared {
+            tokio::spawn(Sessions::announce(Arc::downgrade(&sessions)));
             tokio::spawn(Sessions::run(Arc::downgrade(&sessions)));
             tokio::spawn(Sessions::sweep(Arc::downgrade(&sessions)));
         }

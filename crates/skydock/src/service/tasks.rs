@@ -22,6 +22,8 @@ use crate::{
 
 /// How often the handler is asked how a task stands.
 const MIRROR: Duration = Duration::from_millis(250);
+/// And at the most.
+const OFTEN: Duration = Duration::from_millis(20);
 /// The longest that a finished task is kept when it has no lifetime of its own.
 const KEPT: Duration = Duration::from_secs(86_400);
 
@@ -120,6 +122,14 @@ impl<H: ServerHandler> Desk<H> {
         Ok(Some(state))
     }
 
+    /// Whether a task that is at work here is somebody else's.
+    fn is_foreign(&self, id: &str, caller: &Caller) -> bool {
+        self.own(|tasks| {
+            let own = tasks.get(id);
+            own.is_some_and(|own| own.caller.principal() != caller.principal())
+        })
+    }
+
     /// The task as the store knows it, if it is `caller`'s and another instance's.
     async fn elsewhere(&self, id: &str, caller: &Caller) -> Result<Option<Mirrored>, ErrorData> {
         let sessions = self
@@ -190,7 +200,7 @@ impl<H: ServerHandler> Tasks for Desk<H> {
             let pause = task
                 .poll_interval_ms
                 .map_or(MIRROR, Duration::from_millis)
-                .min(MIRROR);
+                .clamp(OFTEN, MIRROR);
             let own = Arc::new(Own {
                 id: task.task_id.clone(),
                 caller,
@@ -210,7 +220,12 @@ impl<H: ServerHandler> Tasks for Desk<H> {
         id: &'a str,
         caller: &'a Caller,
     ) -> BoxFuture<'a, Option<Result<GetTaskResult, ErrorData>>> {
-        Box::pin(async move { self.look(id, caller).await.transpose() })
+        Box::pin(async move {
+            if self.is_foreign(id, caller) {
+                return Some(Err(unknown()));
+            }
+            self.look(id, caller).await.transpose()
+        })
     }
 
     fn tell<'a>(
@@ -218,7 +233,12 @@ impl<H: ServerHandler> Tasks for Desk<H> {
         told: &'a Told,
         caller: &'a Caller,
     ) -> BoxFuture<'a, Option<Result<(), ErrorData>>> {
-        Box::pin(async move { self.pass_on(told, caller).await.transpose() })
+        Box::pin(async move {
+            if self.is_foreign(told.task(), caller) {
+                return Some(Err(unknown()));
+            }
+            self.pass_on(told, caller).await.transpose()
+        })
     }
 
     /// Whoever asks next, and wherever, sees what has become of it.
@@ -256,6 +276,11 @@ fn failed(state: GetTaskResult, text: &str, retryable: bool) -> GetTaskResult {
     let error = json!({"code": -32000, "message": text, "data": {"retryable": retryable}});
     let error: JsonObject = error.as_object().cloned().unwrap_or_default();
     GetTaskResult::new(DetailedTask::new(state.task.task, TaskPayload::Failed { error }))
+}
+
+/// What is somebody else's is not there.
+fn unknown() -> ErrorData {
+    ErrorData::invalid_params("there is no such task", None)
 }
 
 fn unavailable(error: &Absent) -> ErrorData {

@@ -39,6 +39,8 @@ pub(super) struct Flow {
     pub(super) session: SessionId,
     pub(super) request: RequestId,
     pub(super) token: Option<ProgressToken>,
+    /// The service that works on the request.
+    pub(super) line: u64,
     pub(super) stream: String,
     messages: Mutex<Messages>,
     grown: Notify,
@@ -66,6 +68,10 @@ impl Messages {
         left.map(|(number, message)| (number, Arc::clone(message)))
     }
 
+    fn total(&self) -> usize {
+        self.forgotten + self.sent.len()
+    }
+
     fn add(&mut self, message: ServerJsonRpcMessage) {
         self.sent.push_back(Arc::new(message));
         // what some reader has is not kept for ever in case that it comes back
@@ -85,8 +91,14 @@ pub(super) enum Next {
 }
 
 impl Flow {
-    pub(super) fn new(session: SessionId, request: RequestId, token: Option<ProgressToken>) -> Arc<Self> {
+    pub(super) fn new(
+        session: SessionId,
+        request: RequestId,
+        token: Option<ProgressToken>,
+        line: u64,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            line,
             session,
             request,
             token,
@@ -108,7 +120,7 @@ impl Flow {
             if messages.ended {
                 return;
             }
-            if optional && messages.forgotten + messages.sent.len() - messages.taken >= MOST_WAITING {
+            if optional && messages.total().saturating_sub(messages.taken) >= MOST_WAITING {
                 tracing::debug!("dropped a notification that nobody reads");
                 return;
             }
@@ -163,7 +175,8 @@ impl Flow {
             let mut grown = std::pin::pin!(self.grown.notified());
             grown.as_mut().enable();
             let next = self.messages(|messages| {
-                messages.taken = messages.taken.max(seen);
+                // what a client says of itself may be wrong
+                messages.taken = messages.taken.max(seen.min(messages.total()));
                 match messages.after(seen).next() {
                     Some((number, message)) => Some(Next::Message(number, message)),
                     None => messages.ended.then_some(Next::End),

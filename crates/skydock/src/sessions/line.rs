@@ -19,9 +19,6 @@ use tokio::sync::mpsc;
 
 use super::{Sessions, resident::Resident};
 
-/// The id of the requests with which a handler is told of a session that it did not see begin.
-pub(super) const REPLAYED: &str = "skydock:replayed";
-
 /// Where the service of a session sends and receives. Its messages go to the stream of the request that they belong to,
 /// or to the session's standalone stream.
 pub(crate) struct Line {
@@ -50,7 +47,7 @@ impl Line {
                 let origin = request.request.extensions().get::<OriginatingRequestId>();
                 let origin = origin.map(|origin| origin.0.clone());
                 let sessions = self.sessions.upgrade()?;
-                request.id = resident.ask(&sessions.post, &request.id, origin.clone())?;
+                request.id = resident.ask(&sessions.post, self.number, request.id.clone(), origin.clone());
                 resident.send(origin.as_ref(), message)
             }
             JsonRpcMessage::Notification(notification) => match &mut notification.notification {
@@ -62,7 +59,7 @@ impl Line {
                 ServerNotification::CancelledNotification(cancelled) => {
                     let sessions = self.sessions.upgrade()?;
                     let asked = cancelled.params.request_id.as_ref()?;
-                    let (id, origin) = resident.unask(&sessions.post.instance, asked)?;
+                    let (id, origin) = resident.unask(&sessions.post.instance, self.number, asked)?;
                     cancelled.params.request_id = Some(id);
                     resident.send(origin.as_ref(), message)
                 }
@@ -83,8 +80,7 @@ impl Line {
     }
 
     fn answer(&self, id: &RequestId, message: ServerJsonRpcMessage) {
-        if *id == RequestId::String(REPLAYED.into()) {
-            self.resident.replayed();
+        if self.resident.replayed(self.number, id) {
             return;
         }
         let Some(flow) = self.resident.finish(id) else {

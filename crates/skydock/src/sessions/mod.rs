@@ -49,7 +49,6 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::{calls::Answers, line::Line, record::owner, resident::Lease, streams::with_cause};
 use self::{
     flow::Flows,
-    line::REPLAYED,
     post::{Inbox, Letter, Post},
     record::{Record, pack, unguessable, unpack},
     resident::{Resident, addressee},
@@ -237,11 +236,10 @@ impl Sessions {
             return Ok(lease);
         }
         let interval = TOUCH.min(self.terms.ttl / 4);
-        let untouched = resident.untouched();
         if resident.touches(interval) {
-            self.confirm(resident, untouched, true).await?;
+            self.confirm(resident, true).await?;
         } else if resident.age() > NEWS && self.post.age() > NEWS {
-            self.confirm(resident, untouched, false).await?;
+            self.confirm(resident, false).await?;
         }
         Ok(lease)
     }
@@ -268,8 +266,8 @@ impl Sessions {
     }
 
     /// Asks the store whether a session is still as it is known here, and lets it live on if it is `used`. A store that
-    /// does not answer changes nothing. `untouched` is how long ago it was last told that the session is in use.
-    async fn confirm(&self, resident: &Arc<Resident>, untouched: Duration, used: bool) -> Result<(), Absent> {
+    /// does not answer changes nothing.
+    async fn confirm(&self, resident: &Arc<Resident>, used: bool) -> Result<(), Absent> {
         let key = key(&resident.id);
         let asked = if used {
             self.store.touch(&key, self.terms.ttl)
@@ -287,10 +285,13 @@ impl Sessions {
                     Ok(record) => resident.refresh(record, found.version),
                     Err(error) => return Err(Absent::Broken(error.into())),
                 }
+                if used {
+                    resident.told();
+                }
                 Ok(())
             }
             // the store has lost it: a session that had expired would not be here
-            Ok(None) if untouched < self.terms.ttl.min(UNCONFIRMED) => {
+            Ok(None) if resident.untold() < self.terms.ttl => {
                 self.put_back(resident).await;
                 Ok(())
             }
@@ -355,17 +356,23 @@ impl Sessions {
         let id = &lease.0.id;
         let key = key(id);
         let ttl = self.terms.ttl + TOMB;
+        let mut buried = false;
         for _ in 0..TRIES {
             let found = self.store.read(&key).await?;
-            let Some(version) = found
-                .filter(|found| !found.value.is_empty())
-                .map(|found| found.version)
-            else {
-                break;
-            };
-            if let Written::Done(_) = self.store.write(&key, Bytes::new(), Some(version), ttl).await? {
+            buried = found.as_ref().is_some_and(|found| found.value.is_empty());
+            if buried {
                 break;
             }
+            let replaces = found.map(|found| found.version);
+            let written = self.store.write(&key, Bytes::new(), replaces, ttl).await?;
+            buried = matches!(written, Written::Done(_));
+            if buried {
+                break;
+            }
+        }
+        if !buried {
+            let busy = "others change the session all the time";
+            return Err(Absent::Store(Failure::Unavailable(busy.into())));
         }
         self.forget(id);
         let letter = Letter::Ended {
@@ -380,7 +387,14 @@ impl Sessions {
     /// Forgets a session and ends what is at work in it here.
     fn forget(&self, id: &str) {
         if let Some(resident) = self.residents(|residents| residents.remove(id)) {
-            resident.end();
+            self.end_here(&resident);
+        }
+    }
+
+    /// Ends what is at work in a session here.
+    fn end_here(&self, resident: &Resident) {
+        for flow in resident.end() {
+            self.flows(|flows| flows.ended(&flow));
         }
     }
 
@@ -390,7 +404,7 @@ impl Sessions {
         resident: &Arc<Resident>,
         parts: Option<&http::request::Parts>,
         handshakes: bool,
-    ) -> Result<tokio::sync::mpsc::Sender<ClientJsonRpcMessage>, Absent> {
+    ) -> Result<(u64, tokio::sync::mpsc::Sender<ClientJsonRpcMessage>), Absent> {
         if let Some(service) = resident.service() {
             return Ok(service);
         }
@@ -400,7 +414,7 @@ impl Sessions {
         }
         self.make_room()?;
         let sessions = Weak::clone(&self.own);
-        let woken = resident.wake();
+        let woken = resident.wake().ok_or(Absent::Unknown)?;
         let record = resident.record();
         let line = Line {
             sessions,
@@ -409,23 +423,27 @@ impl Sessions {
             messages: woken.messages,
         };
         (self.serve)(line, record.client.clone(), self.terms.streams.child_token());
-        let gone = |_gone| Absent::Broken("the service of a session has ended".into());
+        let gone = |_gone| resident.why("the service of a session has ended");
         let replay = |message: ClientJsonRpcMessage| mark(message, parts);
         woken
             .sender
-            .send(replay(initialize(record.client)))
+            .send(replay(initialize(record.client, woken.replay.clone())))
             .await
             .map_err(gone)?;
         let replayed = woken.replayed.await;
-        replayed.map_err(|_ended| Absent::Broken("the handshake was not answered".into()))?;
+        replayed.map_err(|_ended| resident.why("the handshake was not answered"))?;
         if !handshakes {
             woken.sender.send(replay(initialized())).await.map_err(gone)?;
         }
         for uri in record.subscriptions {
-            woken.sender.send(replay(subscribe(uri))).await.map_err(gone)?;
+            woken
+                .sender
+                .send(replay(subscribe(uri, woken.replay.clone())))
+                .await
+                .map_err(gone)?;
         }
         resident.ready(woken.number);
-        Ok(woken.sender)
+        Ok((woken.number, woken.sender))
     }
 
     /// Lets the service of the idlest session go when there are as many as there may be.
@@ -463,9 +481,9 @@ impl Sessions {
             JsonRpcMessage::Notification(notification)
                 if matches!(notification.notification, ClientNotification::InitializedNotification(_))
         );
-        let service = self.service(resident, parts, handshakes).await?;
+        let (_, service) = self.service(resident, parts, handshakes).await?;
         let sent = service.send(message).await;
-        sent.map_err(|_gone| Absent::Broken("the service of a session has ended".into()))
+        sent.map_err(|_gone| resident.why("the service of a session has ended"))
     }
 
     /// Gives an answer of the client to whoever asked, here or elsewhere.
@@ -485,13 +503,20 @@ impl Sessions {
             return Ok(());
         };
         if *instance == *self.post.instance {
-            *id = RequestId::Number(number);
-            if resident.answered(number)
-                && let Some(service) = resident.service()
+            let Some(asked) = resident.answered(number) else {
+                tracing::debug!("an answer came when nobody waited for it any more");
+                return Ok(());
+            };
+            *id = asked;
+            if let Some((_, service)) = resident.service()
                 && service.send(message).await.is_err()
             {
                 tracing::debug!("an answer came when nobody waited for it any more");
             }
+            return Ok(());
+        }
+        if !self.store.is_shared() {
+            tracing::debug!("an answer to a question that nobody here has asked");
             return Ok(());
         }
         let instance = instance.to_owned();
@@ -500,6 +525,19 @@ impl Sessions {
             message: Box::new(message),
         };
         Ok(self.post.send(&instance, &letter).await?)
+    }
+
+    /// Says that this instance lives, as long as somebody holds the sessions.
+    pub(crate) async fn announce(sessions: Weak<Self>) {
+        let Some(post) = sessions.upgrade().map(|sessions| Arc::clone(&sessions.post)) else {
+            return;
+        };
+        let mut announcing = std::pin::pin!(post.announce());
+        while sessions.strong_count() > 0 {
+            if tokio::time::timeout(NEWS, &mut announcing).await.is_ok() {
+                return;
+            }
+        }
     }
 
     /// Looks into the mailbox as long as somebody holds the sessions, and does what the letters say.
@@ -529,13 +567,14 @@ impl Sessions {
                 }
             }
             Letter::Ended { session } => self.forget(&session),
-            Letter::Changed { session } => {
+            // a store that is slow holds up nobody else's letters
+            Letter::Changed { session } => drop(tokio::spawn(async move {
                 if let Some(resident) = self.resident(&session) {
                     // what became of it is in the record, or the session is gone
-                    let _ = self.confirm(&resident, resident.untouched(), false).await;
+                    let _ = self.confirm(&resident, false).await;
                     resident.heard.notify_waiters();
                 }
-            }
+            })),
             Letter::Heard { session } => {
                 if let Some(resident) = self.resident(&session) {
                     resident.heard.notify_waiters();
@@ -577,7 +616,7 @@ impl Sessions {
         if !concerns {
             return Ok(false);
         }
-        let Some(service) = resident.service() else {
+        let Some((_, service)) = resident.service() else {
             return Ok(false);
         };
         let sent = service.send(message).await.is_ok();
@@ -616,7 +655,7 @@ impl Sessions {
                 .collect()
         });
         for (_, resident) in gone {
-            resident.end();
+            self.end_here(&resident);
         }
     }
 
@@ -632,7 +671,7 @@ impl Sessions {
         });
         for resident in due {
             // gone is gone; a store that fails is asked again
-            let _ = self.confirm(&resident, interval, true).await;
+            let _ = self.confirm(&resident, true).await;
         }
     }
 
@@ -659,12 +698,9 @@ fn key(session: &str) -> String {
     format!("session:{session}")
 }
 
-fn initialize(client: InitializeRequestParams) -> ClientJsonRpcMessage {
+fn initialize(client: InitializeRequestParams, id: RequestId) -> ClientJsonRpcMessage {
     let request = InitializeRequest::new(client);
-    ClientJsonRpcMessage::request(
-        ClientRequest::InitializeRequest(request),
-        RequestId::String(REPLAYED.into()),
-    )
+    ClientJsonRpcMessage::request(ClientRequest::InitializeRequest(request), id)
 }
 
 fn initialized() -> ClientJsonRpcMessage {
@@ -673,13 +709,10 @@ fn initialized() -> ClientJsonRpcMessage {
     ))
 }
 
-fn subscribe(uri: String) -> ClientJsonRpcMessage {
+fn subscribe(uri: String, id: RequestId) -> ClientJsonRpcMessage {
     #[expect(deprecated, reason = "what the protocol deprecates is still served")]
     let request = rmcp::model::SubscribeRequest::new(SubscribeRequestParams::new(uri));
-    ClientJsonRpcMessage::request(
-        ClientRequest::SubscribeRequest(request),
-        RequestId::String(REPLAYED.into()),
-    )
+    ClientJsonRpcMessage::request(ClientRequest::SubscribeRequest(request), id)
 }
 
 /// Marks a message as replayed: the handler sees what woke the session.

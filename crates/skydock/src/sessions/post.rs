@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -73,6 +73,8 @@ pub(super) struct Post {
     looked: Mutex<Option<Instant>>,
     /// The number of questions that clients have not answered yet.
     questions: AtomicUsize,
+    /// The number of the next question: none is used twice.
+    next: AtomicI64,
     /// Whether the store did not answer when it was last asked.
     failing: AtomicBool,
     retired: AtomicBool,
@@ -85,6 +87,7 @@ impl Post {
             instance: unguessable().into(),
             looked: Mutex::default(),
             questions: AtomicUsize::new(0),
+            next: AtomicI64::new(0),
             failing: AtomicBool::new(false),
             retired: AtomicBool::new(false),
         }
@@ -109,6 +112,25 @@ impl Post {
 
     fn looked(&self, at: Instant) {
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    }
+
+    /// A number for a question of this instance.
+    pub(super) fn number(&self) -> i64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Says every now and then that this instance lives, as long as it does not leave.
+    pub(super) async fn announce(&self) {
+        while !self.retired.load(Ordering::Relaxed) {
+            let said = self.store.announce(&self.instance, ROLL);
+            let said = tokio::time::timeout(SILENCE, said).await;
+            let pause = if matches!(said, Ok(Ok(()))) {
+                ANNOUNCE
+            } else {
+                RECOVER
+            };
+            tokio::time::sleep(pause).await;
+        }
     }
 
     /// While the guard lives, letters are fetched at short intervals.
@@ -148,14 +170,6 @@ impl Post {
 
     /// One look into the mailbox: letters that have come after `cursor`, which moves on.
     pub(super) async fn look(&self, inbox: &mut Inbox) -> Vec<Letter> {
-        if inbox.announced.is_none_or(|since| since.elapsed() >= ANNOUNCE)
-            && !self.retired.load(Ordering::Relaxed)
-        {
-            match self.store.announce(&self.instance, ROLL).await {
-                Ok(()) => inbox.announced = Some(Instant::now()),
-                Err(error) => return self.fail(inbox, &error).await,
-            }
-        }
         let waiting = self.questions.load(Ordering::Relaxed) > 0;
         let patience = Patience {
             whole: LOOK,
@@ -204,7 +218,6 @@ impl Post {
             let error: &dyn std::error::Error = error;
             tracing::warn!(error, "the session store fails; sessions go on where they are");
         }
-        inbox.announced = None;
         tokio::time::sleep(RECOVER).await;
         Vec::new()
     }
@@ -225,7 +238,6 @@ fn mailbox(instance: &str) -> String {
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     cursor: u64,
-    announced: Option<Instant>,
     assembly: Assembly,
     failures: u32,
 }

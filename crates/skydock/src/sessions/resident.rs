@@ -19,9 +19,10 @@ use tokio::{
 };
 
 use super::{
+    Absent,
     flow::Flow,
     post::{Expecting, Post},
-    record::Record,
+    record::{Record, unguessable},
     standalone::Said,
 };
 
@@ -51,8 +52,9 @@ struct State {
     version: u64,
     /// When the store last said that the record is so.
     seen: Instant,
-    /// When the store was last told that the session is in use.
+    /// When the store was last to be told that the session is in use, and when it last was.
     touched: Instant,
+    told: Instant,
     leases: usize,
     last: Instant,
     /// The requests that have been taken in and not answered, by their id as JSON.
@@ -66,6 +68,9 @@ struct State {
 
 #[derive(Debug)]
 struct Question {
+    /// The service that asks, and what it calls the question.
+    line: u64,
+    id: RequestId,
     origin: Option<RequestId>,
     _expecting: Expecting,
 }
@@ -75,6 +80,8 @@ struct Question {
 struct Service {
     number: u64,
     messages: mpsc::Sender<ClientJsonRpcMessage>,
+    /// The id of what is replayed to it: nobody else can use it.
+    replay: RequestId,
     /// Told when the handler has seen the handshake.
     replayed: Option<oneshot::Sender<()>>,
     ready: bool,
@@ -83,6 +90,7 @@ struct Service {
 /// What a new service is given, and what tells that it has seen the handshake.
 pub(super) struct Woken {
     pub(super) number: u64,
+    pub(super) replay: RequestId,
     pub(super) messages: mpsc::Receiver<ClientJsonRpcMessage>,
     pub(super) sender: mpsc::Sender<ClientJsonRpcMessage>,
     pub(super) replayed: oneshot::Receiver<()>,
@@ -96,6 +104,7 @@ impl Resident {
             version,
             seen: now,
             touched: now,
+            told: now,
             leases: 0,
             last: now,
             claims: HashSet::new(),
@@ -148,10 +157,11 @@ impl Resident {
         self.state(|state| {
             state.version = version;
             state.seen = Instant::now();
+            state.told = state.seen;
         });
     }
 
-    /// How long ago the store said what the record is.
+    /// How long ago the store said what the record is, as long as that was while this instance was here.
     pub(super) fn age(&self) -> Duration {
         self.state(|state| state.seen.elapsed())
     }
@@ -167,9 +177,22 @@ impl Resident {
         })
     }
 
+    /// The store knows that the session is in use.
+    pub(super) fn told(&self) {
+        self.state(|state| state.told = Instant::now());
+    }
+
     /// How long ago the store was told that the session is in use.
-    pub(super) fn untouched(&self) -> Duration {
-        self.state(|state| state.touched.elapsed())
+    pub(super) fn untold(&self) -> Duration {
+        self.state(|state| state.told.elapsed())
+    }
+
+    /// Why something did not work out: because the session has ended meanwhile, or for this reason.
+    pub(super) fn why(&self, reason: &'static str) -> Absent {
+        if self.over.is_cancelled() {
+            return Absent::Unknown;
+        }
+        Absent::Broken(reason.into())
     }
 
     /// Whether nobody has used the session for so long, and nobody does.
@@ -189,41 +212,56 @@ impl Resident {
         self.state(|state| state.service.is_some())
     }
 
-    /// The way to the service, when there is one that has seen the handshake.
-    pub(super) fn service(&self) -> Option<mpsc::Sender<ClientJsonRpcMessage>> {
+    /// The way to the service and its number, when there is one that has seen the handshake.
+    pub(super) fn service(&self) -> Option<(u64, mpsc::Sender<ClientJsonRpcMessage>)> {
         self.state(|state| {
             let service = state.service.as_ref().filter(|service| service.ready)?;
-            (!service.messages.is_closed()).then(|| service.messages.clone())
+            (!service.messages.is_closed()).then(|| (service.number, service.messages.clone()))
         })
     }
 
-    /// Makes room for a new service.
-    pub(super) fn wake(&self) -> Woken {
+    /// Makes room for a new service; `None` when the session has ended.
+    pub(super) fn wake(&self) -> Option<Woken> {
         let (sender, messages) = mpsc::channel(WAITING);
         let (told, replayed) = oneshot::channel();
+        let replay = RequestId::String(unguessable().into());
         self.state(|state| {
+            if self.over.is_cancelled() {
+                return None;
+            }
             state.lines += 1;
             state.service = Some(Service {
                 number: state.lines,
                 messages: sender.clone(),
+                replay: replay.clone(),
                 replayed: Some(told),
                 ready: false,
             });
-            Woken {
+            Some(Woken {
                 number: state.lines,
+                replay,
                 messages,
                 sender,
                 replayed,
-            }
+            })
         })
     }
 
-    /// The handler has answered the handshake, or what else was replayed.
-    pub(super) fn replayed(&self) {
-        let told = self.state(|state| state.service.as_mut().and_then(|service| service.replayed.take()));
-        if let Some(told) = told {
-            // whoever woke the session may have gone
-            let _ = told.send(());
+    /// Whether `id` is that of something that was replayed to the service `line`; whoever woke it is told.
+    pub(super) fn replayed(&self, line: u64, id: &RequestId) -> bool {
+        let told = self.state(|state| {
+            let service = state.service.as_mut();
+            let service = service.filter(|service| service.number == line && service.replay == *id);
+            service.map(|service| service.replayed.take())
+        });
+        match told {
+            Some(Some(told)) => {
+                // whoever woke the session may have gone
+                let _ = told.send(());
+                true
+            }
+            Some(None) => true,
+            None => false,
         }
     }
 
@@ -247,32 +285,40 @@ impl Resident {
     /// The service with this number has ended: gives what it leaves unanswered.
     pub(super) fn hang_up(&self, number: u64) -> Vec<Arc<Flow>> {
         self.state(|state| {
-            if state.lines != number {
-                return Vec::new();
+            if state.lines == number {
+                state.service = None;
             }
-            state.service = None;
-            state.questions.clear();
-            state.flows.drain().map(|(_, flow)| flow).collect()
+            state.questions.retain(|_, question| question.line != number);
+            let left = state.flows.extract_if(|_, flow| flow.line == number);
+            left.map(|(_, flow)| flow).collect()
         })
     }
 
-    /// Ends the session at this instance: what is at work gets no answer any more.
-    pub(super) fn end(&self) {
-        self.over.cancel();
+    /// Ends the session at this instance: gives what gets no answer any more.
+    pub(super) fn end(&self) -> Vec<Arc<Flow>> {
         let flows: Vec<_> = self.state(|state| {
+            // nobody wakes it or begins something after that
+            self.over.cancel();
             state.service = None;
             state.questions.clear();
             state.flows.drain().map(|(_, flow)| flow).collect()
         });
-        for flow in flows {
+        for flow in &flows {
             flow.end();
         }
         self.heard.notify_waiters();
+        flows
     }
 
-    /// A request is at work, and this is its stream.
-    pub(super) fn begin(&self, flow: &Arc<Flow>) {
-        self.state(|state| state.flows.insert(flow.request.clone(), Arc::clone(flow)));
+    /// A request is at work, and this is its stream; `false` when the session has ended.
+    pub(super) fn begin(&self, flow: &Arc<Flow>) -> bool {
+        self.state(|state| {
+            if self.over.is_cancelled() {
+                return false;
+            }
+            state.flows.insert(flow.request.clone(), Arc::clone(flow));
+            true
+        })
     }
 
     /// A request is not at work any more.
@@ -316,36 +362,48 @@ impl Resident {
         }
     }
 
-    /// Notes a question to the client; gives the id under which its answer finds its way back from anywhere.
+    /// Notes a question of the service `line`; gives the id under which its answer finds its way back from anywhere.
     pub(super) fn ask(
         &self,
         post: &Arc<Post>,
-        id: &RequestId,
+        line: u64,
+        id: RequestId,
         origin: Option<RequestId>,
-    ) -> Option<RequestId> {
-        let RequestId::Number(number) = *id else {
-            return None;
-        };
+    ) -> RequestId {
+        let number = post.number();
         let question = Question {
+            line,
+            id,
             origin,
             _expecting: post.expects(),
         };
         self.state(|state| state.questions.insert(number, question));
-        Some(address(&post.instance, number))
+        address(&post.instance, number)
     }
 
-    /// A question is not open any more: gives the id that the client knows it by, and the request it belongs to.
-    pub(super) fn unask(&self, instance: &str, id: &RequestId) -> Option<(RequestId, Option<RequestId>)> {
-        let RequestId::Number(number) = *id else {
-            return None;
-        };
-        let question = self.state(|state| state.questions.remove(&number))?;
-        Some((address(instance, number), question.origin))
+    /// A question is not open any more, which `line` calls `id`: gives the id that the client knows it by, and the
+    /// request it belongs to.
+    pub(super) fn unask(
+        &self,
+        instance: &str,
+        line: u64,
+        id: &RequestId,
+    ) -> Option<(RequestId, Option<RequestId>)> {
+        self.state(|state| {
+            let mut questions = state.questions.iter();
+            let (number, _) = questions.find(|(_, question)| question.line == line && question.id == *id)?;
+            let number = *number;
+            let question = state.questions.remove(&number)?;
+            Some((address(instance, number), question.origin))
+        })
     }
 
-    /// Whether a question with this number was asked here; it is not open any more.
-    pub(super) fn answered(&self, number: i64) -> bool {
-        self.state(|state| state.questions.remove(&number).is_some())
+    /// What the service that has asked calls the question with this number, if it still waits; it is not open any more.
+    pub(super) fn answered(&self, number: i64) -> Option<RequestId> {
+        self.state(|state| {
+            let question = state.questions.remove(&number)?;
+            (state.lines == question.line).then_some(question.id)
+        })
     }
 
     /// Whether the client was asked something here that it has not answered.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -154,12 +154,14 @@ impl Sessions {
         after: Option<Place>,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + use<>, Absent> {
         let own = self.post.instance.to_string();
-        let before = resident.with_record(|record| record.listener.clone());
         let number = resident.open_stream();
+        let before = Mutex::new(None);
         // who speaks looks at the record after it has written; whoever listens writes the record before it reads
-        let record = self
-            .change(resident, |record| record.listener = Some(own.clone()))
-            .await?;
+        let take_over = |record: &mut Record| {
+            *before.lock().unwrap_or_else(PoisonError::into_inner) = record.listener.replace(own.clone());
+        };
+        let record = self.change(resident, take_over).await?;
+        let before = before.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = before.filter(|before| *before != own) {
             let session = resident.id.to_string();
             if let Err(error) = self.post.send(&before, &Letter::Changed { session }).await {

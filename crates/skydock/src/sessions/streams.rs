@@ -136,10 +136,12 @@ impl Sessions {
             .extensions()
             .get::<http::request::Parts>()
             .cloned();
-        let flow = Flow::new(Arc::clone(id), request.id.clone(), token);
         // the service is woken first, so that what it is told of the handshake cannot meet the request
-        self.service(&resident, parts.as_ref(), false).await?;
-        resident.begin(&flow);
+        let (line, _) = self.service(&resident, parts.as_ref(), false).await?;
+        let flow = Flow::new(Arc::clone(id), request.id.clone(), token, line);
+        if !resident.begin(&flow) {
+            return Err(Absent::Unknown);
+        }
         self.flows(|flows| flows.insert(&flow));
         if let Err(error) = self.pass(&resident, message, parts.as_ref()).await {
             resident.finish(&flow.request);
