@@ -12,6 +12,7 @@ use checks::{
     program::Program,
     suite::{self, Outcome, Report, SCENARIO_LIMIT, Subject},
     tools,
+    valkey::Valkey,
 };
 
 const SERVER: &str = env!("CARGO_BIN_EXE_conformance-server");
@@ -139,6 +140,38 @@ mod doors {
                 }
             }
         )*};
+    }
+
+    /// With a store a function keeps sessions, and asks the user through a door that streams.
+    #[tokio::test]
+    async fn a_function_with_a_store_passes_2025_11_25_though_each_request_may_meet_another_environment() {
+        let valkey = Valkey::start().await.unwrap();
+        let key = crate::elsewhere::state_key();
+        let url = valkey.url();
+        let arguments = [
+            "--mode",
+            "stateful",
+            "--sessions",
+            &url,
+            "--state-key",
+            key.to_str().unwrap(),
+        ];
+        // one more than the streams that a scenario has open at once: Lambda refuses what it has no environment for
+        let flags = ["--environments", "4", "--in-turn"];
+        let emulator = Emulator::start("url-stream", &flags, Path::new(SERVER), &arguments)
+            .await
+            .unwrap();
+        for (revision, bar) in [("2025-11-25", 30), ("2026-07-28", 37)] {
+            let subject = Subject::Server(emulator.url().to_owned());
+            let report = grade(subject, "door-url-stream-sessions", revision).await;
+            hold_server(
+                &report,
+                &baseline().server("stateful", revision),
+                &Reasons::new(),
+                bar,
+            );
+        }
+        assert!(emulator.stop().await.unwrap().success());
     }
 
     doors! {

@@ -20,6 +20,7 @@ mod error;
 mod guard;
 mod host;
 mod limits;
+mod passage;
 mod program;
 mod runtime;
 mod service;

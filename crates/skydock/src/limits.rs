@@ -33,7 +33,7 @@ pub struct Limits {
     pub requests: usize,
     /// The number of open connections.
     pub connections: usize,
-    /// The number of sessions that are kept in memory.
+    /// The number of sessions that are kept in memory; where a store keeps them, the number that are awake at once.
     pub sessions: usize,
     /// How long a session without any request, running tool or open stream is kept. One that was opened and never
     /// used goes after a minute.

@@ -70,7 +70,7 @@ pub struct Flags {
     /// The largest request body in bytes
     #[arg(long, env = "SKYDOCK_MAX_BODY", value_name = "BYTES")]
     pub max_body: Option<String>,
-    /// The number of sessions kept in memory
+    /// The number of sessions kept in memory; with a store, the number that are awake at once in one instance
     #[arg(long, env = "SKYDOCK_MAX_SESSIONS", value_name = "NUMBER")]
     pub max_sessions: Option<String>,
     /// Seconds that an unused session is kept
@@ -109,7 +109,7 @@ impl Flags {
 /// How the HTTP side speaks MCP. Clients of 2026-07-28 have no sessions and are served in every mode.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// Sessions for clients up to 2025-11-25; answers as server-sent events. Needs one instance, or affinity.
+    /// Sessions for clients up to 2025-11-25; answers as server-sent events. Several instances need a store of sessions.
     #[default]
     Stateful,
     /// No sessions; answers as server-sent events, so that progress reaches the client.
@@ -223,6 +223,15 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The same with sessions, and what instances share, at another place: what `--sessions` takes.
+    ///
+    /// # Errors
+    /// When that is no place for sessions, or none that this build knows.
+    pub fn with_sessions(mut self, place: &str) -> Result<Self, Faults> {
+        self.sessions = read_sessions(Some(place))?;
+        Ok(self)
+    }
+
     /// Reads what the user wrote. A value that is wrong is never replaced by a default.
     ///
     /// # Errors
@@ -235,7 +244,9 @@ impl Config {
         }
         config.lambda = faults.take(lambda::read(flags)).flatten();
         let in_lambda = flags.listen.is_none() && lambda::api(flags).is_some();
-        config.sessions = faults.take(read_sessions(flags)).unwrap_or_default();
+        config.sessions = faults
+            .take(read_sessions(flags.sessions.as_deref()))
+            .unwrap_or_default();
         config.mode = faults.take(read_mode(flags, in_lambda)).unwrap_or_default();
         if config.mode == Mode::Stateful && in_lambda && config.sessions.is_memory() {
             faults.extend(no_sessions());
@@ -292,8 +303,8 @@ fn read_mode(flags: &Flags, in_lambda: bool) -> Result<Mode, Faults> {
     }
 }
 
-fn read_sessions(flags: &Flags) -> Result<Place, Faults> {
-    let Some(text) = &flags.sessions else {
+fn read_sessions(text: Option<&str>) -> Result<Place, Faults> {
+    let Some(text) = text else {
         return Ok(Place::default());
     };
     text.parse()

@@ -4,8 +4,7 @@
 pub(crate) mod drain;
 pub(crate) mod http;
 pub(crate) mod lambda;
-mod passage;
 mod signal;
 pub(crate) mod stdio;
 
-pub(crate) use self::{drain::Drain, passage::Passage, signal::Signals};
+pub(crate) use self::{drain::Drain, signal::Signals};

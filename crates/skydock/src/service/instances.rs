@@ -609,6 +609,33 @@ async fn what_is_said_at_one_instance_is_heard_at_another_once_and_again_on_repl
 }
 
 #[tokio::test]
+async fn what_changes_while_a_client_has_no_stream_is_heard_when_it_comes_back_elsewhere() {
+    let mut fleet = Fleet::new(3).await;
+    let session = fleet.open(1, 2).await;
+    let subscribe = request(1, "resources/subscribe", json!({"uri": "file:///a"}));
+    Events::of(fleet.post(1, Some(&session), subscribe).await)
+        .rest()
+        .await;
+    let mut listening = fleet.listen(0, &session, None).await;
+    let (primed, _) = listening.next().await.unwrap();
+    // the instance that has the stream goes without a word
+    drop((fleet.instances.remove(0), listening));
+    for id in 2..4 {
+        fleet.call(0, &session, id, "change").await.rest().await;
+    }
+    let mut again = fleet.listen(1, &session, Some(&primed)).await;
+    let mut ids = Vec::new();
+    while ids.len() < 2 {
+        let (id, message) = again.next().await.unwrap();
+        if !message.is_null() {
+            assert_eq!(message["method"], "notifications/resources/updated", "{message}");
+            ids.push(id);
+        }
+    }
+    assert_ne!(ids[0], ids[1]);
+}
+
+#[tokio::test]
 async fn the_rest_of_an_answer_is_had_at_another_instance() {
     let fleet = Fleet::new(3).await;
     let session = fleet.open(0, 1).await;

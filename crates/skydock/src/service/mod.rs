@@ -37,11 +37,9 @@ use crate::{
     caller::Principal,
     config::{Config, Mode},
     guard::{Guard, Visit},
-    runtime::{
-        Passage,
-        drain::{Drain, hold},
-    },
-    sessions::{Absent, Lease, Sessions, Terms, store::Store},
+    passage::Passage,
+    runtime::drain::{Drain, hold},
+    sessions::{Absent, Lease, Sessions, Terms, store::Store, with_cause},
 };
 
 const SESSION: &str = "mcp-session-id";
@@ -66,6 +64,7 @@ struct Inner<H: ServerHandler> {
     door: Door,
     drain: Drain,
     stateful: bool,
+    lambda: bool,
     subscriptions: bool,
     bounds: Bounds,
     requests: Arc<Semaphore>,
@@ -83,22 +82,15 @@ impl<H: ServerHandler> Service<H> {
         let limits = &config.limits;
         let shared = store.is_shared();
         let stateful = config.mode == Mode::Stateful;
+        let lambda = config.lambda.is_some() && config.listen.is_none();
         let terms = Terms {
             awake: limits.sessions,
             ttl: limits.session_ttl,
-            freezes: config.lambda.is_some() && config.listen.is_none(),
+            freezes: lambda,
             draining: drain.draining().clone(),
             streams: drain.streams().clone(),
         };
-        let hub = Arc::clone(guard.changes().hub());
-        let sessions = Sessions::new(store, hub, terms, {
-            let guard = guard.clone();
-            move |line, client, ct| {
-                let service = serve_directly_with_ct(guard.clone(), line, Some(client), ct);
-                // it ends with its line
-                tokio::spawn(service.waiting());
-            }
-        });
+        let sessions = sessions(&guard, store, terms);
         if stateful || shared {
             tokio::spawn(Sessions::run(Arc::downgrade(&sessions)));
             tokio::spawn(Sessions::sweep(Arc::downgrade(&sessions)));
@@ -135,6 +127,7 @@ impl<H: ServerHandler> Service<H> {
             door,
             drain,
             stateful,
+            lambda,
             subscriptions,
             bounds: Bounds {
                 length: limits.body,
@@ -239,8 +232,12 @@ impl<H: ServerHandler> Inner<H> {
         } else {
             let blame = blame(message.headers());
             // boxed: rmcp's future is large, and the short way should not have to carry it about
-            let answer = Box::pin(self.mcp.handle(message.map(Full::new)));
-            translate(answer.await.map(Body::new), blame, true)?
+            let answer = Box::pin(with_cause(self.mcp.handle(message.map(Full::new))));
+            let (answer, cause) = answer.await;
+            if let Some(cause) = cause {
+                return Err(cause.into());
+            }
+            translate(answer.map(Body::new), blame, true)?
         };
         Ok(hold(response, (work, visit, lease)))
     }
@@ -335,9 +332,10 @@ impl<H: ServerHandler> Inner<H> {
             *response.status_mut() = StatusCode::NO_CONTENT;
             return Ok(response);
         }
-        let passage = parts.extensions.get::<Passage>();
-        if passage.is_some_and(|passage| passage.whole) {
-            // a stream that is delivered when it has ended is none
+        if let Some(passage) = parts.extensions.get::<Passage>()
+            && (passage.whole || !parts.headers.contains_key("last-event-id"))
+        {
+            // a stream that ends when its client leaves would hold an environment of Lambda, which is not told
             return Ok(self.not_allowed());
         }
         if self.drain.is_draining() {
@@ -348,7 +346,12 @@ impl<H: ServerHandler> Inner<H> {
         let answer = self
             .mcp
             .handle(Request::from_parts(parts, Full::<Bytes>::default()));
-        let answer = Box::pin(answer).await;
+        let (answer, cause) = Box::pin(with_cause(answer)).await;
+        match cause {
+            // a stream that nobody has any more: the client is not to ask for it again
+            None | Some(Absent::Unknown | Absent::Broken(_)) => {}
+            Some(cause) => return Err(cause.into()),
+        }
         match translate(answer.map(Body::new), blame, false) {
             Err(Rejection::Method) => Ok(self.not_allowed()),
             response => Ok(hold(response?, lease)),
@@ -357,16 +360,28 @@ impl<H: ServerHandler> Inner<H> {
 
     fn not_allowed(&self) -> Response<Body> {
         let mut response = Rejection::Method.into_response(None);
-        let allow = if self.stateful {
-            "GET, POST, DELETE"
-        } else {
-            "POST"
+        let allow = match (self.stateful, self.lambda) {
+            (true, false) => "GET, POST, DELETE",
+            // there is no standalone stream
+            (true, true) => "POST, DELETE",
+            (false, _) => "POST",
         };
         response
             .headers_mut()
             .insert(header::ALLOW, HeaderValue::from_static(allow));
         response
     }
+}
+
+/// Sessions whose services run the guarded handler.
+fn sessions<H: ServerHandler>(guard: &Guard<H>, store: Arc<dyn Store>, terms: Terms) -> Arc<Sessions> {
+    let hub = Arc::clone(guard.changes().hub());
+    let guard = guard.clone();
+    Sessions::new(store, hub, terms, move |line, client, ct| {
+        let service = serve_directly_with_ct(guard.clone(), line, Some(client), ct);
+        // it ends with its line
+        tokio::spawn(service.waiting());
+    })
 }
 
 impl From<Absent> for Rejection {
@@ -380,7 +395,7 @@ impl From<Absent> for Rejection {
                 tracing::warn!(error, "the store of sessions was needed, and failed");
                 Self::Store
             }
-            Absent::Broken(_) => {
+            Absent::Broken(_) | Absent::Noted => {
                 let error: &dyn std::error::Error = &absent;
                 tracing::error!(error, "a session cannot be used");
                 Self::Internal

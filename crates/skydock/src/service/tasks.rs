@@ -102,7 +102,19 @@ impl<H: ServerHandler> Desk<H> {
                 state: state.clone(),
             };
             let ttl = state.task.task.ttl_ms.map_or(KEPT, Duration::from_millis);
-            sessions.set(&key(&own.id), &mirrored, ttl).await?;
+            match sessions.set(&key(&own.id), &mirrored, ttl).await {
+                Err(Absent::TooLarge(error)) => {
+                    tracing::warn!(%error, "a task's result is known here only");
+                    let text =
+                        "the result is larger than the store of tasks takes, and is lost to other instances";
+                    let mirrored = Mirrored {
+                        state: failed(state.clone(), text, false),
+                        ..mirrored
+                    };
+                    sessions.set(&key(&own.id), &mirrored, ttl).await?;
+                }
+                written => written?,
+            }
             *told = Some(state.clone());
         }
         Ok(Some(state))
@@ -139,14 +151,9 @@ impl<H: ServerHandler> Desk<H> {
                 .await
                 .map_err(|error| unavailable(&error))?
         {
-            let error =
+            let text =
                 "the instance that worked on this task has ended; whether the work was done is not known";
-            let mut failed = JsonObject::new();
-            failed.insert("code".to_owned(), json!(-32000));
-            failed.insert("message".to_owned(), json!(error));
-            failed.insert("data".to_owned(), json!({"retryable": true}));
-            let task = found.state.task.task;
-            found.state.task = DetailedTask::new(task, TaskPayload::Failed { error: failed });
+            found.state = failed(found.state, text, true);
         }
         Ok(Some(found.state))
     }
@@ -242,6 +249,13 @@ impl<H: ServerHandler> Answers for Desk<H> {
             json!(done.err())
         })
     }
+}
+
+/// A task that has failed, whatever it was.
+fn failed(state: GetTaskResult, text: &str, retryable: bool) -> GetTaskResult {
+    let error = json!({"code": -32000, "message": text, "data": {"retryable": retryable}});
+    let error: JsonObject = error.as_object().cloned().unwrap_or_default();
+    GetTaskResult::new(DetailedTask::new(state.task.task, TaskPayload::Failed { error }))
 }
 
 fn unavailable(error: &Absent) -> ErrorData {

@@ -14,13 +14,21 @@ const LONGEST: usize = 64;
 pub(super) enum EventId {
     /// In the stream of one request.
     Answer(Position),
-    /// In the standalone stream of a session, after this entry of its log.
+    /// In the standalone stream of a session.
     Standalone {
         /// What the session's record calls its events.
         key: String,
-        /// The number in the log.
-        number: u64,
+        place: Place,
     },
+}
+
+/// A place in a standalone stream: after these entries of the two logs that it is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// In the session's own log.
+    pub(super) said: u64,
+    /// In the log of changes.
+    pub(super) changes: u64,
 }
 
 /// A place in the stream of one request.
@@ -39,7 +47,7 @@ pub(super) struct Position {
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Standalone { key, number } => write!(f, "s.{key}.{number}"),
+            Self::Standalone { key, place } => write!(f, "s.{key}.{}.{}", place.said, place.changes),
             Self::Answer(Position {
                 instance,
                 stream,
@@ -71,7 +79,10 @@ impl FromStr for EventId {
         let id = match word()? {
             "s" => Self::Standalone {
                 key: word()?.to_owned(),
-                number: word()?.parse().map_err(|_number| NoEvent)?,
+                place: Place {
+                    said: word()?.parse().map_err(|_number| NoEvent)?,
+                    changes: word()?.parse().map_err(|_number| NoEvent)?,
+                },
             },
             "a" => Self::Answer(Position {
                 instance: word()?.to_owned(),
@@ -124,7 +135,10 @@ mod tests {
             answer(None),
             EventId::Standalone {
                 key: "c3".to_owned(),
-                number: u64::MAX,
+                place: Place {
+                    said: u64::MAX,
+                    changes: 0,
+                },
             },
         ] {
             let text = id.to_string();
@@ -141,12 +155,13 @@ mod tests {
             "",
             "0",
             "1/2",
-            "s..1",
-            "s.k.x",
+            "s..1.1",
+            "s.k.x.1",
+            "s.k.1",
             "a.i.s",
             "a.i.s.1.!!",
             "a.i/../.s.1",
-            "s.k:1.2",
+            "s.k:1.2.3",
             "z.1.2",
         ] {
             assert!(wrong.parse::<EventId>().is_err(), "{wrong}");

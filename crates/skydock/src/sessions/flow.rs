@@ -25,9 +25,12 @@ pub(super) const RETRY: Duration = Duration::from_secs(1);
 const KEPT: Duration = Duration::from_secs(60);
 /// How long the end of a stream waits for the store.
 const WRITTEN: Duration = Duration::from_secs(2);
-/// The most answers that are kept for that, whatever their number.
+/// The most answers that are kept for that.
 const MOST_KEPT: usize = 1_000;
-/// The most messages that wait in one stream for a reader; beyond, notifications are dropped.
+/// What they may come to together, in bytes of JSON.
+const MOST_BYTES: usize = 32 << 20;
+/// The most messages that wait in one stream for a reader; beyond, notifications are dropped. So many are also kept for
+/// a reader that comes back.
 const MOST_WAITING: usize = 10_000;
 
 /// The messages of one request's stream.
@@ -43,7 +46,9 @@ pub(super) struct Flow {
 
 #[derive(Debug, Default)]
 struct Messages {
-    sent: Vec<Arc<ServerJsonRpcMessage>>,
+    sent: VecDeque<Arc<ServerJsonRpcMessage>>,
+    /// The number of messages that were sent and are not kept any more.
+    forgotten: usize,
     /// The number that some reader has taken.
     taken: usize,
     ended: bool,
@@ -53,9 +58,28 @@ struct Messages {
     written: bool,
 }
 
+impl Messages {
+    /// The messages after the first `seen` that are kept, with their numbers.
+    fn after(&self, seen: usize) -> impl Iterator<Item = (usize, Arc<ServerJsonRpcMessage>)> {
+        let numbered = (self.forgotten + 1..).zip(&self.sent);
+        let left = numbered.skip(seen.saturating_sub(self.forgotten));
+        left.map(|(number, message)| (number, Arc::clone(message)))
+    }
+
+    fn add(&mut self, message: ServerJsonRpcMessage) {
+        self.sent.push_back(Arc::new(message));
+        // what some reader has is not kept for ever in case that it comes back
+        while self.sent.len() > MOST_WAITING && self.forgotten < self.taken {
+            self.sent.pop_front();
+            self.forgotten += 1;
+        }
+    }
+}
+
 /// What a reader finds.
 pub(super) enum Next {
-    Message(Arc<ServerJsonRpcMessage>),
+    /// A message, and its number.
+    Message(usize, Arc<ServerJsonRpcMessage>),
     /// There is nothing more to come.
     End,
 }
@@ -84,11 +108,11 @@ impl Flow {
             if messages.ended {
                 return;
             }
-            if optional && messages.sent.len() - messages.taken >= MOST_WAITING {
+            if optional && messages.forgotten + messages.sent.len() - messages.taken >= MOST_WAITING {
                 tracing::debug!("dropped a notification that nobody reads");
                 return;
             }
-            messages.sent.push(Arc::new(message));
+            messages.add(message);
             messages.ended = last;
         });
         self.grown.notify_waiters();
@@ -125,10 +149,10 @@ impl Flow {
 
     /// The messages after the first `seen` when there are any, or when there is nothing more to come; and whether that
     /// is so.
-    pub(super) async fn all(&self, seen: usize) -> (Vec<Arc<ServerJsonRpcMessage>>, bool) {
+    pub(super) async fn all(&self, seen: usize) -> (Vec<(usize, Arc<ServerJsonRpcMessage>)>, bool) {
         let first = self.next(seen).await;
         self.messages(|messages| {
-            let more = messages.sent.get(seen..).unwrap_or_default().to_vec();
+            let more = messages.after(seen).collect();
             (more, matches!(first, Next::End) || messages.ended)
         })
     }
@@ -140,8 +164,8 @@ impl Flow {
             grown.as_mut().enable();
             let next = self.messages(|messages| {
                 messages.taken = messages.taken.max(seen);
-                match messages.sent.get(seen) {
-                    Some(message) => Some(Next::Message(Arc::clone(message))),
+                match messages.after(seen).next() {
+                    Some((number, message)) => Some(Next::Message(number, message)),
                     None => messages.ended.then_some(Next::End),
                 }
             });
@@ -150,6 +174,18 @@ impl Flow {
             }
             grown.await;
         }
+    }
+
+    /// What its messages come to, in bytes of JSON.
+    fn bytes(&self) -> usize {
+        self.messages(|messages| {
+            let mut count = Count(0);
+            for message in &messages.sent {
+                // counting does not fail
+                let _ = serde_json::to_writer(&mut count, &**message);
+            }
+            count.0
+        })
     }
 
     /// Where a reader is that has so many messages.
@@ -172,12 +208,11 @@ pub(super) fn events(
 ) -> impl Stream<Item = ServerSseMessage> + Send {
     let prime = primes.then(|| ServerSseMessage::priming(flow.position(&instance, seen).to_string(), RETRY));
     let rest = stream::unfold((flow, instance, seen), |(flow, instance, seen)| async move {
-        let Next::Message(message) = flow.next(seen).await else {
+        let Next::Message(seen, message) = flow.next(seen).await else {
             // this instance may be frozen when the stream has ended; what is to be kept of it is kept before
             let _ = tokio::time::timeout(WRITTEN, flow.is_written()).await;
             return None;
         };
-        let seen = seen + 1;
         let event = event(&flow.position(&instance, seen), message);
         Some((event, (flow, instance, seen)))
     });
@@ -196,7 +231,16 @@ pub(super) fn event(id: &EventId, message: Arc<ServerJsonRpcMessage>) -> ServerS
 #[derive(Debug, Default)]
 pub(super) struct Flows {
     by_name: HashMap<String, Arc<Flow>>,
-    ended: VecDeque<(Instant, String)>,
+    ended: VecDeque<Ended>,
+    bytes: usize,
+}
+
+/// A stream that has ended.
+#[derive(Debug)]
+struct Ended {
+    since: Instant,
+    stream: String,
+    bytes: usize,
 }
 
 impl Flows {
@@ -210,8 +254,14 @@ impl Flows {
 
     /// A stream has ended: it is kept for a client that comes back for it.
     pub(super) fn ended(&mut self, flow: &Flow) {
-        self.ended.push_back((Instant::now(), flow.stream.clone()));
-        while self.ended.len() > MOST_KEPT {
+        let ended = Ended {
+            since: Instant::now(),
+            stream: flow.stream.clone(),
+            bytes: flow.bytes(),
+        };
+        self.bytes += ended.bytes;
+        self.ended.push_back(ended);
+        while self.ended.len() > MOST_KEPT || (self.bytes > MOST_BYTES && self.ended.len() > 1) {
             self.forget_oldest();
         }
         self.sweep();
@@ -222,15 +272,30 @@ impl Flows {
         while self
             .ended
             .front()
-            .is_some_and(|(since, _)| since.elapsed() >= KEPT)
+            .is_some_and(|ended| ended.since.elapsed() >= KEPT)
         {
             self.forget_oldest();
         }
     }
 
     fn forget_oldest(&mut self) {
-        if let Some((_, stream)) = self.ended.pop_front() {
-            self.by_name.remove(&stream);
+        if let Some(ended) = self.ended.pop_front() {
+            self.bytes -= ended.bytes;
+            self.by_name.remove(&ended.stream);
         }
+    }
+}
+
+/// Counts what is written.
+struct Count(usize);
+
+impl std::io::Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }

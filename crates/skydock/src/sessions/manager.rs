@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
 
@@ -25,7 +25,33 @@ use super::{
     record::SUBSCRIPTIONS,
     resident::{Lease, Resident},
 };
-use crate::runtime::Passage;
+use crate::passage::Passage;
+
+tokio::task_local! {
+    /// Why the current request has no session or no stream; rmcp would not say.
+    static CAUSE: Mutex<Option<Absent>>;
+}
+
+/// Runs a request of rmcp's service; gives its answer, and why it failed here if it did.
+pub(crate) async fn with_cause<T>(request: impl Future<Output = T>) -> (T, Option<Absent>) {
+    let request = async {
+        let answer = request.await;
+        let cause = CAUSE.with(|cause| cause.lock().unwrap_or_else(PoisonError::into_inner).take());
+        (answer, cause)
+    };
+    CAUSE.scope(Mutex::default(), request).await
+}
+
+/// Notes why a request fails; rmcp gets to know only that it does.
+fn noted<T>(result: Result<T, Absent>) -> Result<T, Absent> {
+    result.map_err(|error| {
+        // outside a request nobody asks
+        let _ = CAUSE.try_with(|cause| {
+            *cause.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        });
+        Absent::Noted
+    })
+}
 
 /// A stream that keeps its session alive.
 struct Leased<S> {
@@ -92,38 +118,13 @@ impl Sessions {
         }
         Ok(())
     }
-}
 
-impl SessionManager for Sessions {
-    type Error = Absent;
-    type Transport = Line;
-
-    /// Never asked for: a session is opened with [`Sessions::open`] when its client was answered.
-    async fn create_session(&self) -> Result<(SessionId, Line), Absent> {
-        Err(Absent::Broken("sessions are not opened this way".into()))
-    }
-
-    async fn initialize_session(
-        &self,
-        _id: &SessionId,
-        _message: ClientJsonRpcMessage,
-    ) -> Result<ServerJsonRpcMessage, Absent> {
-        Err(Absent::Broken("sessions are not opened this way".into()))
-    }
-
-    async fn has_session(&self, id: &SessionId) -> Result<bool, Absent> {
-        Ok(self.resident(id).is_some())
-    }
-
-    async fn close_session(&self, _id: &SessionId) -> Result<(), Absent> {
-        Ok(())
-    }
-
-    async fn create_stream(
+    /// Has a request worked on; gives what is sent in answer to it.
+    async fn stream(
         &self,
         id: &SessionId,
         message: ClientJsonRpcMessage,
-    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Absent> {
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + use<>, Absent> {
         let resident = self.known(id)?;
         let JsonRpcMessage::Request(request) = &message else {
             return Err(Absent::Broken("not a request".into()));
@@ -160,7 +161,8 @@ impl SessionManager for Sessions {
         Ok(Leased::new(events, &resident))
     }
 
-    async fn accept_message(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Result<(), Absent> {
+    /// Takes in what needs no answer.
+    async fn accept(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Result<(), Absent> {
         let resident = self.known(id)?;
         let JsonRpcMessage::Notification(notification) = &message else {
             return self.answer(&resident, message).await;
@@ -188,12 +190,72 @@ impl SessionManager for Sessions {
         Ok(self.post.send_all(&letter).await?)
     }
 
+    /// The stream that an event belongs to, after it.
+    async fn go_on(
+        &self,
+        id: &SessionId,
+        last_event_id: &str,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + use<>, Absent> {
+        let resident = self.known(id)?;
+        let event = last_event_id
+            .parse()
+            .map_err(|error: super::event::NoEvent| Absent::Broken(error.into()))?;
+        let stream = match event {
+            EventId::Standalone { key, place } => {
+                if resident.with_record(|record| record.events != key) {
+                    return Err(Absent::Unknown);
+                }
+                Either::Left(self.listen(&resident, Some(place)).await?)
+            }
+            EventId::Answer(position) => Either::Right(self.rest(&resident, position).await?),
+        };
+        Ok(Leased::new(stream, &resident))
+    }
+}
+
+impl SessionManager for Sessions {
+    type Error = Absent;
+    type Transport = Line;
+
+    /// Never asked for: a session is opened with [`Sessions::open`] when its client was answered.
+    async fn create_session(&self) -> Result<(SessionId, Line), Absent> {
+        Err(Absent::Broken("sessions are not opened this way".into()))
+    }
+
+    async fn initialize_session(
+        &self,
+        _id: &SessionId,
+        _message: ClientJsonRpcMessage,
+    ) -> Result<ServerJsonRpcMessage, Absent> {
+        Err(Absent::Broken("sessions are not opened this way".into()))
+    }
+
+    async fn has_session(&self, id: &SessionId) -> Result<bool, Absent> {
+        Ok(self.resident(id).is_some())
+    }
+
+    async fn close_session(&self, _id: &SessionId) -> Result<(), Absent> {
+        Ok(())
+    }
+
+    async fn create_stream(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Absent> {
+        noted(self.stream(id, message).await)
+    }
+
+    async fn accept_message(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Result<(), Absent> {
+        noted(self.accept(id, message).await)
+    }
+
     async fn create_standalone_stream(
         &self,
         id: &SessionId,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Absent> {
-        let resident = self.known(id)?;
-        let stream = self.listen(&resident, None).await?;
+        let resident = noted(self.known(id))?;
+        let stream = noted(self.listen(&resident, None).await)?;
         Ok(Leased::new(stream, &resident))
     }
 
@@ -202,19 +264,6 @@ impl SessionManager for Sessions {
         id: &SessionId,
         last_event_id: String,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Absent> {
-        let resident = self.known(id)?;
-        let event = last_event_id
-            .parse()
-            .map_err(|error: super::event::NoEvent| Absent::Broken(error.into()))?;
-        let stream = match event {
-            EventId::Standalone { key, number } => {
-                if resident.with_record(|record| record.events != key) {
-                    return Err(Absent::Unknown);
-                }
-                Either::Left(self.listen(&resident, Some(number)).await?)
-            }
-            EventId::Answer(position) => Either::Right(self.rest(&resident, position).await?),
-        };
-        Ok(Leased::new(stream, &resident))
+        noted(self.go_on(id, &last_event_id).await)
     }
 }

@@ -45,7 +45,7 @@ use rmcp::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::{calls::Answers, line::Line, record::owner, resident::Lease};
+pub(crate) use self::{calls::Answers, line::Line, manager::with_cause, record::owner, resident::Lease};
 use self::{
     flow::Flows,
     line::REPLAYED,
@@ -65,6 +65,8 @@ const UNCONFIRMED: Duration = Duration::from_secs(60);
 const TOUCH: Duration = Duration::from_secs(60);
 /// News that is older has to be asked for.
 const NEWS: Duration = Duration::from_secs(1);
+/// How long a message waits for the store to confirm a session that is known here.
+const CONFIRM: Duration = Duration::from_secs(1);
 /// For how long a session is idle before its service is let go.
 const HIBERNATE: Duration = Duration::from_secs(10);
 /// For how long a session is idle before this instance forgets it, where the store remembers.
@@ -91,6 +93,9 @@ pub(crate) enum Absent {
     /// The store cannot say.
     #[error("the store of sessions fails")]
     Store(#[source] Failure),
+    /// The reason was noted, for whoever asks: see [`with_cause`].
+    #[error("a session cannot be used")]
+    Noted,
     /// A record, or the handler, is not as it should be.
     #[error("a session cannot be used")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -132,6 +137,8 @@ pub(crate) struct Sessions {
     flows: Mutex<Flows>,
     hub: Arc<Hub>,
     calls: calls::Calls,
+    /// What this instance has written into the log of changes.
+    changes: Mutex<standalone::Said>,
     serve: Serve,
     terms: Terms,
     own: Weak<Self>,
@@ -158,6 +165,7 @@ impl Sessions {
             post,
             hub,
             calls: calls::Calls::default(),
+            changes: Mutex::default(),
             residents: Mutex::default(),
             flows: Mutex::default(),
             serve: Box::new(serve),
@@ -223,11 +231,16 @@ impl Sessions {
             return Err(Absent::Unknown);
         }
         let resident = &lease.0;
+        if self.post.is_failing() {
+            // it goes on here
+            return Ok(lease);
+        }
         let interval = TOUCH.min(self.terms.ttl / 4);
+        let untouched = resident.untouched();
         if resident.touches(interval) {
-            self.confirm(resident, true).await?;
+            self.confirm(resident, untouched, true).await?;
         } else if resident.age() > NEWS && self.post.age() > NEWS {
-            self.confirm(resident, false).await?;
+            self.confirm(resident, untouched, false).await?;
         }
         Ok(lease)
     }
@@ -254,16 +267,16 @@ impl Sessions {
     }
 
     /// Asks the store whether a session is still as it is known here, and lets it live on if it is `used`. A store that
-    /// does not answer changes nothing.
-    async fn confirm(&self, resident: &Arc<Resident>, used: bool) -> Result<(), Absent> {
+    /// does not answer changes nothing. `untouched` is how long ago it was last told that the session is in use.
+    async fn confirm(&self, resident: &Arc<Resident>, untouched: Duration, used: bool) -> Result<(), Absent> {
         let key = key(&resident.id);
-        let untouched = resident.untouched();
-        let found = if used {
-            self.store.touch(&key, self.terms.ttl).await
+        let asked = if used {
+            self.store.touch(&key, self.terms.ttl)
         } else {
-            self.store.read(&key).await
+            self.store.read(&key)
         };
-        match found {
+        let found = tokio::time::timeout(CONFIRM, asked).await;
+        match found.unwrap_or_else(|late| Err(Failure::Unavailable(late.into()))) {
             Ok(Some(found)) if found.value.is_empty() => {
                 self.forget(&resident.id);
                 Err(Absent::Unknown)
@@ -286,6 +299,7 @@ impl Sessions {
             }
             Err(error) => {
                 tracing::debug!(%error, "the store does not confirm a session; it goes on here");
+                self.post.failed();
                 Ok(())
             }
         }
@@ -303,7 +317,7 @@ impl Sessions {
         {
             Ok(Written::Done(version)) => {
                 tracing::warn!("the store had lost a session, which was put back");
-                resident.refresh(resident.record(), version);
+                resident.reset(version);
             }
             Ok(Written::Conflict) => {}
             Err(error) => tracing::debug!(%error, "cannot put back a session"),
@@ -415,6 +429,9 @@ impl Sessions {
 
     /// Lets the service of the idlest session go when there are as many as there may be.
     fn make_room(&self) -> Result<(), Absent> {
+        if self.residents(|residents| residents.len()) < self.terms.awake {
+            return Ok(());
+        }
         let awake: Vec<_> = self.residents(|residents| {
             residents
                 .values()
@@ -514,7 +531,7 @@ impl Sessions {
             Letter::Changed { session } => {
                 if let Some(resident) = self.resident(&session) {
                     // what became of it is in the record, or the session is gone
-                    let _ = self.confirm(&resident, false).await;
+                    let _ = self.confirm(&resident, resident.untouched(), false).await;
                     resident.heard.notify_waiters();
                 }
             }
@@ -526,10 +543,11 @@ impl Sessions {
             Letter::Share { session, stream } => self.share(&session, &stream),
             Letter::Call { from, number, body } => self.answer_call(from, number, body),
             Letter::Reply { number, body } => self.calls.reply(number, body),
-            Letter::Change(change) => {
+            // a client that takes nothing holds up nobody else's letters
+            Letter::Change(change) => drop(tokio::spawn(async move {
+                self.look_for_changes();
                 self.hub.tell_here(&change).await;
-                self.tell(&change).await;
-            }
+            })),
         }
     }
 
@@ -613,7 +631,7 @@ impl Sessions {
         });
         for resident in due {
             // gone is gone; a store that fails is asked again
-            let _ = self.confirm(&resident, true).await;
+            let _ = self.confirm(&resident, interval, true).await;
         }
     }
 
@@ -626,7 +644,9 @@ impl Sessions {
 impl Beyond for Sessions {
     fn pass_on(&self, change: Change) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            self.tell(&change).await;
+            if self.keep_change(&change).await {
+                self.look_for_changes();
+            }
             if let Err(error) = self.post.send_all(&Letter::Change(change)).await {
                 tracing::warn!(%error, "clients of other instances were not told of a change");
             }

@@ -25,10 +25,12 @@ const LETTER: Duration = Duration::from_secs(120);
 const ROLL: Duration = Duration::from_secs(9);
 /// How often an instance says that it lives.
 const ANNOUNCE: Duration = Duration::from_secs(3);
-/// How long one look into the mailbox takes when nothing comes.
-const LOOK: Duration = Duration::from_secs(1);
+/// How long one look into the mailbox takes when nothing comes: together with the pause less than what counts as news.
+const LOOK: Duration = Duration::from_millis(600);
+/// What a store has not answered by then it does not answer.
+const SILENCE: Duration = Duration::from_secs(3);
 /// The pause between two looks, for a store that cannot wake its readers: what a letter waits at the most.
-const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE: Duration = Duration::from_millis(300);
 /// The same while a client has been asked something.
 const SHORT_PAUSE: Duration = Duration::from_millis(40);
 /// How long to leave a store alone that has just failed.
@@ -71,6 +73,8 @@ pub(super) struct Post {
     looked: Mutex<Option<Instant>>,
     /// The number of questions that clients have not answered yet.
     questions: AtomicUsize,
+    /// Whether the store did not answer when it was last asked.
+    failing: AtomicBool,
     retired: AtomicBool,
 }
 
@@ -81,6 +85,7 @@ impl Post {
             instance: unguessable().into(),
             looked: Mutex::default(),
             questions: AtomicUsize::new(0),
+            failing: AtomicBool::new(false),
             retired: AtomicBool::new(false),
         }
     }
@@ -89,6 +94,17 @@ impl Post {
     pub(super) fn age(&self) -> Duration {
         let looked = *self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         looked.map_or(Duration::MAX, |looked| looked.elapsed())
+    }
+
+    /// Whether the store is not worth asking what is not needed: it has just failed, and the mailbox finds out when it
+    /// answers again.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    /// The store has just failed.
+    pub(super) fn failed(&self) {
+        self.failing.store(true, Ordering::Relaxed);
     }
 
     fn looked(&self, at: Instant) {
@@ -137,25 +153,22 @@ impl Post {
         {
             match self.store.announce(&self.instance, ROLL).await {
                 Ok(()) => inbox.announced = Some(Instant::now()),
-                Err(error) => return inbox.fail(&error).await,
+                Err(error) => return self.fail(inbox, &error).await,
             }
         }
         let waiting = self.questions.load(Ordering::Relaxed) > 0;
         let patience = Patience {
-            whole: if waiting { LOOK / 4 } else { LOOK },
+            whole: LOOK,
             pause: if waiting { SHORT_PAUSE } else { PAUSE },
         };
         let began = Instant::now();
         let mailbox = mailbox(&self.instance);
-        // what a store has not answered by then it does not answer
-        let found = tokio::time::timeout(
-            patience.whole * 3,
-            self.store.follow(&mailbox, inbox.cursor, patience),
-        );
+        let found = self.store.follow(&mailbox, inbox.cursor, patience);
+        let found = tokio::time::timeout(patience.whole + SILENCE, found);
         let entries = match found.await {
             Ok(Ok(entries)) => entries,
-            Ok(Err(error)) => return inbox.fail(&error).await,
-            Err(late) => return inbox.fail(&Failure::Unavailable(late.into())).await,
+            Ok(Err(error)) => return self.fail(inbox, &error).await,
+            Err(late) => return self.fail(inbox, &Failure::Unavailable(late.into())).await,
         };
         // nothing older than the beginning of the last look is unknown now
         self.looked(if entries.is_empty() {
@@ -163,7 +176,7 @@ impl Post {
         } else {
             began
         });
-        inbox.recover();
+        self.recover(inbox);
         let Some(last) = entries.last().map(|entry| entry.number) else {
             return Vec::new();
         };
@@ -182,6 +195,26 @@ impl Post {
         }
         letters
     }
+
+    async fn fail(&self, inbox: &mut Inbox, error: &Failure) -> Vec<Letter> {
+        self.failed();
+        inbox.failures += 1;
+        // once is nothing: an environment of Lambda that was frozen finds its connection dead
+        if inbox.failures == 2 {
+            let error: &dyn std::error::Error = error;
+            tracing::warn!(error, "the session store fails; sessions go on where they are");
+        }
+        inbox.announced = None;
+        tokio::time::sleep(RECOVER).await;
+        Vec::new()
+    }
+
+    fn recover(&self, inbox: &mut Inbox) {
+        self.failing.store(false, Ordering::Relaxed);
+        if std::mem::take(&mut inbox.failures) >= 2 {
+            tracing::info!("the session store answers again");
+        }
+    }
 }
 
 fn mailbox(instance: &str) -> String {
@@ -195,26 +228,6 @@ pub(super) struct Inbox {
     announced: Option<Instant>,
     assembly: Assembly,
     failures: u32,
-}
-
-impl Inbox {
-    async fn fail(&mut self, error: &Failure) -> Vec<Letter> {
-        self.failures += 1;
-        // once is nothing: an environment of Lambda that was frozen finds its connection dead
-        if self.failures == 2 {
-            let error: &dyn std::error::Error = error;
-            tracing::warn!(error, "the session store fails; sessions go on where they are");
-        }
-        self.announced = None;
-        tokio::time::sleep(RECOVER).await;
-        Vec::new()
-    }
-
-    fn recover(&mut self) {
-        if std::mem::take(&mut self.failures) >= 2 {
-            tracing::info!("the session store answers again");
-        }
-    }
 }
 
 /// A question waits for its answer.

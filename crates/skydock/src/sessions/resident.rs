@@ -22,6 +22,7 @@ use super::{
     flow::Flow,
     post::{Expecting, Post},
     record::Record,
+    standalone::Said,
 };
 
 /// Messages of the client that the service of a session has not taken yet.
@@ -36,6 +37,8 @@ pub(super) struct Resident {
     pub(super) waking: tokio::sync::Mutex<()>,
     /// The standalone stream may have something new.
     pub(super) heard: Notify,
+    /// What this instance has written into the session's log.
+    pub(super) said: Mutex<Said>,
     /// The standalone streams that were opened here; only the newest one speaks.
     streams: AtomicU64,
     /// The session has ended, by its client or by time.
@@ -106,6 +109,7 @@ impl Resident {
             state: Mutex::new(state),
             waking: tokio::sync::Mutex::default(),
             heard: Notify::new(),
+            said: Mutex::default(),
             streams: AtomicU64::new(0),
             over: tokio_util::sync::CancellationToken::new(),
         })
@@ -135,6 +139,14 @@ impl Resident {
                 state.record = record;
                 state.version = version;
             }
+            state.seen = Instant::now();
+        });
+    }
+
+    /// The store has lost the record, and has this one now.
+    pub(super) fn reset(&self, version: u64) {
+        self.state(|state| {
+            state.version = version;
             state.seen = Instant::now();
         });
     }

@@ -73,7 +73,10 @@ impl Sessions {
             let instance = Arc::clone(&self.post.instance);
             return Ok(Either::Left(events(flow, instance, position.seen, false)));
         }
-        if *position.instance != *self.post.instance {
+        let here = *position.instance == *self.post.instance;
+        // whoever is not on the roll does not read letters either; what it has written is in the store
+        let orphaned = here || !self.post.lives(&position.instance).await?;
+        if !orphaned {
             let letter = Letter::Share {
                 session: resident.id.to_string(),
                 stream: position.stream.clone(),
@@ -85,7 +88,7 @@ impl Sessions {
             .upgrade()
             .ok_or_else(|| Absent::Broken("the sessions have ended".into()))?;
         let reader = Reader {
-            orphaned: *position.instance == *sessions.post.instance,
+            orphaned,
             sessions,
             resident: Arc::clone(resident),
             position,
@@ -131,11 +134,13 @@ impl Sessions {
         while !ended {
             let (messages, last) = flow.all(seen).await;
             ended = last;
-            let numbered = (seen + 1..).zip(&messages);
-            let mut shared: Vec<_> = numbered
-                .map(|(number, message)| Shared::Message(number, Box::new((**message).clone())))
+            let mut shared: Vec<_> = messages
+                .into_iter()
+                .map(|(number, message)| {
+                    seen = number;
+                    Shared::Message(number, Box::new((*message).clone()))
+                })
                 .collect();
-            seen += messages.len();
             if ended {
                 shared.push(Shared::End);
             }
@@ -190,7 +195,7 @@ impl Reader {
 
     fn take(&mut self, value: &[u8]) {
         match unpack(value) {
-            Ok(Shared::Message(number, message)) if number == self.position.seen + 1 => {
+            Ok(Shared::Message(number, message)) if number > self.position.seen => {
                 self.position.seen = number;
                 self.ended = matches!(*message, JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_));
                 let id = EventId::Answer(self.position.clone());

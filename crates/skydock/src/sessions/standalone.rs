@@ -1,6 +1,10 @@
 //! A session's standalone stream: what belongs to no request, kept in a log that outlives the instance.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, stream};
@@ -11,13 +15,13 @@ use rmcp::{
 
 use super::{
     Absent, Sessions,
-    event::EventId,
+    event::{EventId, Place},
     flow::{RETRY, event},
     parts::{Assembly, split},
     post::Letter,
     record::{Record, pack, unpack},
     resident::Resident,
-    store::{Failure, Patience},
+    store::{Entry, Failure, Patience},
 };
 use crate::changes::Change;
 
@@ -25,6 +29,10 @@ use crate::changes::Change;
 pub(super) const KEPT: Duration = Duration::from_secs(300);
 /// How often a stream looks by itself, in case it was not told.
 const LOOK: Duration = Duration::from_secs(15);
+/// The log of changes, which all sessions share.
+const CHANGES: &str = "changes";
+/// The most entries of a log that this instance keeps for clients.
+const MOST: usize = 10_000;
 /// Begins a stream: an entry that says nothing.
 const BEGIN: &[u8] = b"";
 
@@ -34,10 +42,27 @@ struct Reader {
     resident: Arc<Resident>,
     key: String,
     number: u64,
-    cursor: u64,
-    ready: std::collections::VecDeque<ServerSseMessage>,
-    assembly: Assembly,
+    place: Place,
+    ready: VecDeque<ServerSseMessage>,
+    said: Assembly,
+    changes: Assembly,
     ended: bool,
+}
+
+/// The entries of a log that this instance has written, and when.
+#[derive(Debug, Default)]
+pub(super) struct Said(VecDeque<(Instant, u64)>);
+
+impl Said {
+    /// Notes an entry. Gives the number up to which the log can be forgotten, when that is further than before.
+    pub(super) fn add(&mut self, number: u64) -> Option<u64> {
+        self.0.push_back((Instant::now(), number));
+        let mut past = None;
+        while self.0.len() > MOST || self.0.front().is_some_and(|(since, _)| since.elapsed() >= KEPT) {
+            past = self.0.pop_front().map(|(_, number)| number);
+        }
+        past
+    }
 }
 
 impl Sessions {
@@ -57,7 +82,7 @@ impl Sessions {
             tracing::debug!("a message to a client that has no standalone stream");
             return;
         };
-        if let Err(error) = self.keep_message(&resident.id, message).await {
+        if let Err(error) = self.keep_message(resident, message).await {
             tracing::warn!(%error, "a message to a client is lost");
             return;
         }
@@ -71,41 +96,62 @@ impl Sessions {
         }
     }
 
-    /// Tells the clients of a change whose standalone streams are here.
-    pub(super) async fn tell(&self, change: &Change) {
-        let here = |resident: &Arc<Resident>| {
-            resident.with_record(|record| {
-                record.listener.as_deref() == Some(&*self.post.instance)
-                    && change.concerns(&record.subscriptions)
-            })
+    /// Keeps a change for the standalone streams of all sessions, and says whether that was done.
+    pub(super) async fn keep_change(&self, change: &Change) -> bool {
+        let kept = async {
+            let value = pack(change).map_err(|error| Failure::Unavailable(error.into()))?;
+            let entries = split(&value, self.store.limit());
+            let number = self.store.append(CHANGES, entries, KEPT).await?;
+            let past = self
+                .changes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .add(number);
+            self.trim(CHANGES, past).await;
+            Ok::<_, Failure>(())
         };
-        let listening: Vec<_> = self.residents(|residents| {
-            residents
-                .values()
-                .filter(|resident| here(resident))
-                .cloned()
-                .collect()
-        });
-        let message = ServerJsonRpcMessage::notification(change.notification());
-        for resident in listening {
-            match self.keep_message(&resident.id, &message).await {
-                Ok(()) => resident.heard.notify_waiters(),
-                Err(error) => tracing::warn!(%error, "a client was not told of a change"),
+        kept.await
+            .inspect_err(|error| tracing::warn!(%error, "a change is not told to the clients of sessions"))
+            .is_ok()
+    }
+
+    /// The standalone streams here are to look what has changed.
+    pub(super) fn look_for_changes(&self) {
+        self.residents(|residents| {
+            for resident in residents.values() {
+                resident.heard.notify_waiters();
             }
+        });
+    }
+
+    async fn keep_message(&self, resident: &Resident, message: &ServerJsonRpcMessage) -> Result<(), Failure> {
+        let value = pack(message).map_err(|error| Failure::Unavailable(error.into()))?;
+        let entries = split(&value, self.store.limit());
+        let log = log(&resident.id);
+        let number = self.store.append(&log, entries, KEPT).await?;
+        let past = resident
+            .said
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .add(number);
+        self.trim(&log, past).await;
+        Ok(())
+    }
+
+    /// Forgets what no client will ask for any more.
+    async fn trim(&self, log: &str, past: Option<u64>) {
+        if let Some(past) = past
+            && let Err(error) = self.store.trim(log, past).await
+        {
+            tracing::debug!(%error, "cannot forget what is past");
         }
     }
 
-    async fn keep_message(&self, session: &str, message: &ServerJsonRpcMessage) -> Result<(), Failure> {
-        let value = pack(message).map_err(|error| Failure::Unavailable(error.into()))?;
-        let entries = split(&value, self.store.limit());
-        self.store.append(&log(session), entries, KEPT).await.map(|_| ())
-    }
-
-    /// Opens the session's standalone stream at this instance, after entry `after` of the log or at its end.
+    /// Opens the session's standalone stream at this instance, after a place in it or at its end.
     pub(super) async fn listen(
         &self,
         resident: &Arc<Resident>,
-        after: Option<u64>,
+        after: Option<Place>,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + use<>, Absent> {
         let own = self.post.instance.to_string();
         let before = resident.with_record(|record| record.listener.clone());
@@ -122,23 +168,15 @@ impl Sessions {
         }
         // the handler here is told of the session, so that it can speak to it
         self.service(resident, None, false).await?;
-        let cursor = match after {
+        let place = match after {
             Some(after) => after,
-            None => {
-                self.store
-                    .append(
-                        &log(&resident.id),
-                        split(&Bytes::from_static(BEGIN), usize::MAX),
-                        KEPT,
-                    )
-                    .await?
-            }
+            None => self.end_of(&resident.id).await?,
         };
         let primes = record.client.protocol_version >= ProtocolVersion::V_2025_11_25;
         let key = record.events;
         let id = EventId::Standalone {
             key: key.clone(),
-            number: cursor,
+            place,
         };
         let prime = primes.then(|| ServerSseMessage::priming(id.to_string(), RETRY));
         let sessions = self
@@ -150,12 +188,22 @@ impl Sessions {
             resident: Arc::clone(resident),
             key,
             number,
-            cursor,
-            ready: std::collections::VecDeque::new(),
-            assembly: Assembly::default(),
+            place,
+            ready: VecDeque::new(),
+            said: Assembly::default(),
+            changes: Assembly::default(),
             ended: false,
         };
         Ok(stream::iter(prime).chain(stream::unfold(reader, Reader::next)))
+    }
+
+    /// The end of a session's standalone stream: what comes from now on is after it.
+    async fn end_of(&self, session: &str) -> Result<Place, Failure> {
+        let begin = || split(&Bytes::from_static(BEGIN), usize::MAX);
+        Ok(Place {
+            said: self.store.append(&log(session), begin(), KEPT).await?,
+            changes: self.store.append(CHANGES, begin(), KEPT).await?,
+        })
     }
 }
 
@@ -199,34 +247,51 @@ impl Reader {
 
     async fn read(&mut self) {
         let log = log(&self.resident.id);
-        let entries = match self
-            .sessions
-            .store
-            .follow(&log, self.cursor, Patience::NONE)
-            .await
-        {
-            Ok(entries) => entries,
-            Err(error) => {
-                tracing::debug!(%error, "cannot read what a client is to be told; tried again later");
-                return;
-            }
-        };
-        for entry in entries {
-            self.cursor = entry.number;
-            let Some(value) = self.assembly.add(&entry.value).filter(|value| !value.is_empty()) else {
+        for entry in self.look(&log, self.place.said).await {
+            self.place.said = entry.number;
+            let value = self.said.add(&entry.value);
+            let Some(value) = value.filter(|value| !value.is_empty()) else {
                 continue;
             };
-            match unpack::<ServerJsonRpcMessage>(&value) {
-                Ok(message) => {
-                    let id = EventId::Standalone {
-                        key: self.key.clone(),
-                        number: entry.number,
-                    };
-                    self.ready.push_back(event(&id, Arc::new(message)));
-                }
+            match unpack(&value) {
+                Ok(message) => self.push(message),
                 Err(error) => tracing::warn!(%error, "a message to a client cannot be read"),
             }
         }
+        for entry in self.look(CHANGES, self.place.changes).await {
+            self.place.changes = entry.number;
+            let value = self.changes.add(&entry.value);
+            let Some(value) = value.filter(|value| !value.is_empty()) else {
+                continue;
+            };
+            match unpack::<Change>(&value) {
+                Ok(change) => {
+                    if self
+                        .resident
+                        .with_record(|record| change.concerns(&record.subscriptions))
+                    {
+                        self.push(ServerJsonRpcMessage::notification(change.notification()));
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "a change cannot be read"),
+            }
+        }
+    }
+
+    async fn look(&self, log: &str, after: u64) -> Vec<Entry> {
+        let found = self.sessions.store.follow(log, after, Patience::NONE).await;
+        found.unwrap_or_else(|error| {
+            tracing::debug!(%error, "cannot read what a client is to be told; tried again later");
+            Vec::new()
+        })
+    }
+
+    fn push(&mut self, message: ServerJsonRpcMessage) {
+        let id = EventId::Standalone {
+            key: self.key.clone(),
+            place: self.place,
+        };
+        self.ready.push_back(event(&id, Arc::new(message)));
     }
 }
 

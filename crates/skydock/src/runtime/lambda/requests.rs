@@ -22,7 +22,7 @@ use super::{
     poller::{Outgoing, Work, internal},
     response::Streamed,
 };
-use crate::runtime::Passage;
+use crate::passage::Passage;
 
 /// The service, asked by Lambda.
 #[derive(Debug, Clone)]

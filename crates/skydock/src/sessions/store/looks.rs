@@ -1,4 +1,4 @@
-//! When to look at a log again, for a store that has to be asked: soon at first, then less and less often.
+//! When to look at a log again, for a store that has to be asked.
 
 use std::time::Duration;
 
@@ -11,28 +11,25 @@ use super::Patience;
 pub(super) struct Looks {
     until: Instant,
     pause: Duration,
-    longest: Duration,
 }
 
 impl Looks {
-    const FIRST_PAUSE: Duration = Duration::from_millis(20);
+    const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 
     pub(super) fn new(patience: Patience) -> Self {
         Self {
             until: Instant::now() + patience.whole,
-            pause: Self::FIRST_PAUSE,
-            longest: patience.pause.max(Self::FIRST_PAUSE),
+            pause: patience.pause.max(Self::SHORTEST_PAUSE),
         }
     }
 
     /// The time of the next look; `None` when it is time to give up.
-    pub(super) fn next(&mut self) -> Option<Instant> {
+    pub(super) fn next(&self) -> Option<Instant> {
         self.after(Instant::now())
     }
 
-    fn after(&mut self, look: Instant) -> Option<Instant> {
-        let next = look + self.pause.min(self.longest);
-        self.pause = self.pause.saturating_mul(2);
+    fn after(&self, look: Instant) -> Option<Instant> {
+        let next = look + self.pause;
         (look < self.until).then_some(next.min(self.until))
     }
 }
@@ -46,15 +43,15 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_up_to_the_longest_and_end_in_time() {
-        let mut looks = Looks::new(Patience {
+    fn pauses_are_as_long_as_asked_and_end_in_time() {
+        let looks = Looks::new(Patience {
             whole: millis(300),
             pause: millis(100),
         });
         let begun = looks.until - millis(300);
         let times = std::iter::successors(Some(begun), |look| looks.after(*look));
         let pauses: Vec<_> = times.map(|look| (look - begun).as_millis()).collect();
-        assert_eq!(pauses, [0, 20, 60, 140, 240, 300]);
+        assert_eq!(pauses, [0, 100, 200, 300]);
     }
 
     #[test]

@@ -221,44 +221,142 @@ pub(super) mod valkey {
         command.query(&mut client.get_connection().unwrap()).unwrap()
     }
 
+    /// A server of a cluster.
+    fn node() -> Server {
+        let bus = free_port().to_string();
+        let cluster = [
+            "--cluster-enabled",
+            "yes",
+            "--cluster-port",
+            &bus,
+            "--cluster-node-timeout",
+            "1000",
+        ];
+        // whoever has some of the keys goes on when others are lost, as ElastiCache has it
+        server(&[&cluster[..], &["--cluster-require-full-coverage", "no"]].concat())
+    }
+
+    fn bus(node: &Server) -> String {
+        let port = ask(node, cmd("CONFIG").arg("GET").arg("cluster-port"));
+        redis::from_redis_value::<(String, String)>(port).unwrap().1
+    }
+
+    fn id(node: &Server) -> String {
+        redis::from_redis_value(ask(node, cmd("CLUSTER").arg("MYID"))).unwrap()
+    }
+
+    fn meet(node: &Server, other: &Server) {
+        ask(
+            node,
+            cmd("CLUSTER")
+                .arg("MEET")
+                .arg("127.0.0.1")
+                .arg(other.port)
+                .arg(bus(other)),
+        );
+    }
+
     /// Three servers, each with a third of the slots, that know each other.
     pub(crate) fn cluster() -> Vec<Server> {
-        let buses = [free_port(), free_port(), free_port()];
-        let nodes = buses.map(|bus| {
-            let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
-            server(&[&options[..], &["--cluster-port", &bus.to_string()]].concat())
-        });
+        let nodes = [node(), node(), node()];
         let thirds = [(0, 5_460), (5_461, 10_922), (10_923, 16_383)];
         for (epoch, (node, (first, last))) in (1..).zip(nodes.iter().zip(thirds)) {
             ask(node, cmd("CLUSTER").arg("SET-CONFIG-EPOCH").arg(epoch));
             ask(node, cmd("CLUSTER").arg("ADDSLOTSRANGE").arg(first).arg(last));
-            ask(
-                node,
-                cmd("CLUSTER")
-                    .arg("MEET")
-                    .arg("127.0.0.1")
-                    .arg(nodes[0].port)
-                    .arg(buses[0]),
-            );
+            meet(node, &nodes[0]);
         }
         until_whole(&nodes);
         nodes.into()
     }
 
-    /// Waits until every node of a cluster knows of the others.
-    pub(crate) fn until_whole(nodes: &[Server]) {
-        let until = Instant::now() + START;
-        while !nodes.iter().all(is_whole) {
-            assert!(Instant::now() < until, "the cluster does not come together");
-            sleep(Duration::from_millis(50));
+    /// A further server, which has what one of the others has.
+    pub(crate) fn replica(nodes: &[Server], of: usize) -> Server {
+        let replica = node();
+        meet(&replica, &nodes[0]);
+        until("the replica knows its primary", || {
+            let primary = id(&nodes[of]);
+            let nodes: String = redis::from_redis_value(ask(&replica, cmd("CLUSTER").arg("NODES"))).unwrap();
+            nodes.contains(&primary)
+        });
+        ask(&replica, cmd("CLUSTER").arg("REPLICATE").arg(id(&nodes[of])));
+        until("the replica has caught up, and all know it", || {
+            let info: String =
+                redis::from_redis_value(ask(&replica, cmd("INFO").arg("replication"))).unwrap();
+            let known = nodes
+                .iter()
+                .all(|node| info_of(node).contains("cluster_known_nodes:4"));
+            known && info.contains("master_link_status:up")
+        });
+        replica
+    }
+
+    /// The move of one slot, from the server that has it to the next.
+    pub(crate) struct Moving<'a> {
+        from: &'a Server,
+        to: &'a Server,
+        slot: u16,
+    }
+
+    impl<'a> Moving<'a> {
+        /// From now on, keys that are not there any more are to be looked for where they go.
+        pub(crate) fn begin(nodes: &'a [Server], key: &str) -> Self {
+            let slot: u16 =
+                redis::from_redis_value(ask(&nodes[0], cmd("CLUSTER").arg("KEYSLOT").arg(key))).unwrap();
+            let from = usize::from(slot > 5_460) + usize::from(slot > 10_922);
+            let (from, to) = (&nodes[from], &nodes[(from + 1) % nodes.len()]);
+            ask(
+                to,
+                cmd("CLUSTER")
+                    .arg("SETSLOT")
+                    .arg(slot)
+                    .arg("IMPORTING")
+                    .arg(id(from)),
+            );
+            ask(
+                from,
+                cmd("CLUSTER")
+                    .arg("SETSLOT")
+                    .arg(slot)
+                    .arg("MIGRATING")
+                    .arg(id(to)),
+            );
+            Self { from, to, slot }
+        }
+
+        pub(crate) fn end(self) {
+            for node in [self.to, self.from] {
+                ask(
+                    node,
+                    cmd("CLUSTER")
+                        .arg("SETSLOT")
+                        .arg(self.slot)
+                        .arg("NODE")
+                        .arg(id(self.to)),
+                );
+            }
         }
     }
 
-    /// Whether a node knows a living owner of every slot.
-    fn is_whole(node: &Server) -> bool {
-        let info = ask(node, cmd("CLUSTER").arg("INFO"));
-        let info: String = redis::from_redis_value(info).unwrap();
-        info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
+    /// Waits until every node of a cluster knows of the others.
+    pub(crate) fn until_whole(nodes: &[Server]) {
+        until("the cluster comes together", || {
+            let infos = nodes.iter().map(info_of);
+            infos
+                .into_iter()
+                .all(|info| info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3"))
+        });
+    }
+
+    fn info_of(node: &Server) -> String {
+        redis::from_redis_value(ask(node, cmd("CLUSTER").arg("INFO"))).unwrap()
+    }
+
+    fn until(what: &str, is_so: impl Fn() -> bool) {
+        let until = Instant::now() + START;
+        while !is_so() {
+            assert!(Instant::now() < until, "it takes too long until {what}");
+            sleep(Duration::from_millis(50));
+        }
     }
 }
 

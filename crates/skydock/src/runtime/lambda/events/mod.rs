@@ -6,6 +6,7 @@ mod api_v2;
 mod invoke;
 mod lattice;
 mod load_balancer;
+mod principal;
 mod request;
 
 use std::collections::BTreeMap;
@@ -110,7 +111,13 @@ pub(super) fn read(invocation: &Invocation, event: &Bytes) -> Result<Option<Arri
         return Ok(Some(invoke::read(event)));
     }
     let context: Context = parse(&keys, "requestContext").unwrap_or_default();
-    if let Some(arrived) = http(&keys, &context, event)? {
+    if let Some(mut arrived) = http(&keys, &context, event)? {
+        let principal = keys
+            .get("requestContext")
+            .and_then(|context| principal::read(context.get()));
+        if let Some(principal) = principal {
+            arrived.request.extensions_mut().insert(principal);
+        }
         return Ok(Some(arrived));
     }
     if is_warming(&keys) {

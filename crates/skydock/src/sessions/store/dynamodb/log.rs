@@ -31,8 +31,8 @@ use tokio::{
 };
 
 use super::{
-    DynamoDb, Item, SKEW, WHOLE, binary, expires, has_mark, item, mark, millis, now, number, read_number,
-    read_text, take_bytes, text,
+    DynamoDb, Item, SKEW, WHOLE, binary, expires, expiry_after, has_mark, item, mark, millis, now, number,
+    read_number, read_text, take_bytes, text,
 };
 use crate::sessions::store::{Entry, Failure, Patience, looks::Looks};
 
@@ -129,7 +129,7 @@ impl Batch<'_> {
         let count = u64::try_from(self.values.len()).unwrap_or(u64::MAX);
         Tail {
             number: next.number + count - 1,
-            until: next.until.max(now() + millis(self.ttl)),
+            until: next.until.max(expiry_after(self.ttl)),
         }
     }
 
@@ -323,7 +323,7 @@ impl DynamoDb {
         after: u64,
         patience: Patience,
     ) -> Result<Vec<Entry>, Failure> {
-        let mut looks = Looks::new(patience);
+        let looks = Looks::new(patience);
         loop {
             let entries = self.page(log, after).await?;
             let next = looks.next();
@@ -447,6 +447,20 @@ mod tests {
     fn a_last_entry_is_safe_when_a_slow_put_would_still_find_it() {
         assert!(!tail(1, NOW + millis(SAFE)).is_safe(NOW));
         assert!(tail(1, NOW + millis(SAFE) + 1).is_safe(NOW));
+    }
+
+    #[test]
+    fn an_entry_lives_at_least_as_long_as_the_one_before() {
+        let batch = Batch {
+            log: "x",
+            values: &[Bytes::new(), Bytes::new()],
+            ttl: Duration::from_secs(1),
+            mark: mark(),
+        };
+        let long = now() + 60_000;
+        assert_eq!(batch.last(&Next::after(tail(7, long))), tail(9, long));
+        let own = batch.last(&Next::after(tail(7, 1))).until;
+        assert!((1_000..=1_500).contains(&(own - (long - 60_000))), "{own} {long}");
     }
 
     #[test]

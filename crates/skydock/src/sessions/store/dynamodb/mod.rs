@@ -126,7 +126,7 @@ impl Store for DynamoDb {
         let (now, mark) = (now(), mark());
         let put = self.client.put_item().table_name(&self.table);
         let put = put
-            .set_item(Some(item(record_key(key), RECORD, now + millis(ttl))))
+            .set_item(Some(item(record_key(key), RECORD, expiry_after(ttl))))
             .item("version", number(version))
             .item("value", binary(value))
             .item("mark", binary(mark.clone()))
@@ -155,7 +155,7 @@ impl Store for DynamoDb {
 
     async fn touch(&self, key: &str, ttl: Duration) -> Result<Option<Record>, Failure> {
         let now = now();
-        let until = now + millis(ttl);
+        let until = expiry_after(ttl);
         let update = self.client.update_item().table_name(&self.table);
         let updated = update
             .key("pk", text(record_key(key)))
@@ -194,7 +194,7 @@ impl Store for DynamoDb {
     }
 
     async fn announce(&self, instance: &str, ttl: Duration) -> Result<(), Failure> {
-        let item = item(ROLL.to_owned(), instance, now() + millis(ttl));
+        let item = item(ROLL.to_owned(), instance, expiry_after(ttl));
         if ttl.is_zero() {
             let delete = self.client.delete_item().table_name(&self.table);
             let deleted = delete
@@ -262,13 +262,15 @@ fn has_mark(item: Option<&Item>, mark: &[u8]) -> bool {
     found.is_some_and(|found| found.as_ref() == mark)
 }
 
-/// The time in milliseconds since 1970.
+/// The time in whole milliseconds since 1970.
 fn now() -> u64 {
-    millis(
-        SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default(),
-    )
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap_or_default().as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+/// When what lives for `ttl` expires. The millisecond that has begun does not count.
+fn expiry_after(ttl: Duration) -> u64 {
+    (now() + 1).saturating_add(millis(ttl))
 }
 
 /// In milliseconds, never shorter than it is.

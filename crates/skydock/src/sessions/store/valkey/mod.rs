@@ -21,15 +21,17 @@ use bytes::Bytes;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, cmd};
 
 use self::{
-    connection::Link,
+    link::Link,
     news::News,
     scripts::{ANNOUNCE, APPEND, READ, ROLL, Script, TOUCH, WRITE},
 };
 use super::{Entry, Failure, Patience, Record, Store, Written, fits, looks::Looks};
 
-mod connection;
+mod cluster;
+mod link;
 mod news;
 mod scripts;
+mod server;
 
 /// The server takes far more, but does nothing else while it copies a value.
 pub(super) const LIMIT: usize = 4 << 20;
@@ -88,12 +90,14 @@ impl Valkey {
     ) -> Result<T, Failure> {
         let by_hash = self
             .link
-            .ask(&call("EVALSHA", &script.hash, key, arguments))
+            .ask(key, &call("EVALSHA", &script.hash, key, arguments))
             .await;
         let answer: RedisResult<T> = match by_hash {
             // the server has been restarted, or has never seen it
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.link.ask(&call("EVAL", script.code, key, arguments)).await
+                self.link
+                    .ask(key, &call("EVAL", script.code, key, arguments))
+                    .await
             }
             answer => answer,
         };
@@ -124,9 +128,13 @@ impl Store for Valkey {
 
     async fn read(&self, key: &str) -> Result<Option<Record>, Failure> {
         let mut command = cmd("HMGET");
-        command.arg(record_key(key)).arg("version").arg("value");
-        let found: (Option<u64>, Option<Vec<u8>>) =
-            self.link.ask(&command).await.map_err(Failure::unavailable)?;
+        let key = record_key(key);
+        command.arg(&key).arg("version").arg("value");
+        let found: (Option<u64>, Option<Vec<u8>>) = self
+            .link
+            .ask(&key, &command)
+            .await
+            .map_err(Failure::unavailable)?;
         Ok(record(found))
     }
 
@@ -176,7 +184,7 @@ impl Store for Valkey {
     }
 
     async fn follow(&self, log: &str, after: u64, patience: Patience) -> Result<Vec<Entry>, Failure> {
-        let mut looks = Looks::new(patience);
+        let looks = Looks::new(patience);
         if patience.whole.is_zero() {
             return self.entries(log, after).await;
         }
@@ -197,9 +205,12 @@ impl Store for Valkey {
 
     async fn trim(&self, log: &str, through: u64) -> Result<(), Failure> {
         let mut command = cmd("XTRIM");
-        let first = id(through.saturating_add(1));
-        command.arg(log_key(log)).arg("MINID").arg("=").arg(first);
-        self.link.ask::<()>(&command).await.map_err(Failure::unavailable)
+        let (key, first) = (log_key(log), id(through.saturating_add(1)));
+        command.arg(&key).arg("MINID").arg("=").arg(first);
+        self.link
+            .ask::<()>(&key, &command)
+            .await
+            .map_err(Failure::unavailable)
     }
 
     async fn announce(&self, instance: &str, ttl: Duration) -> Result<(), Failure> {

@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::connection::Link;
+use super::link::Link;
 
 /// Where the names of logs that have grown are published. On a cluster every node tells it to all.
 pub(super) const CHANNEL: &str = "skydock:news";
