@@ -16,7 +16,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use checks::{processes, tools};
+use checks::{
+    figures::{median, megabytes, millis, percentile},
+    processes, tools,
+};
 use serde_json::{Value, json};
 use skydock_cli::emulate::function::{Function, Invocation, Outcome, Settings};
 
@@ -288,40 +291,13 @@ fn event(streams: bool) -> Value {
     })
 }
 
-fn percentile(sorted: &[Duration], share: f64) -> Duration {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "a place in a list of some thousands"
-    )]
-    let at = ((sorted.len() - 1) as f64 * share).round() as usize;
-    sorted[at]
-}
-
-/// The value that so large a share of all is not above.
-fn share(values: &[Duration], share: f64) -> Duration {
-    let mut values = values.to_vec();
-    values.sort_unstable();
-    percentile(&values, share)
-}
-
-fn millis(time: Duration) -> String {
-    format!("{:.2} ms", time.as_secs_f64() * 1_000.0)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "megabytes with one digit")]
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
-}
-
 fn row(name: &str, cost: &Cost, size: u64, zip: u64) -> String {
     format!(
         "| {name} | {} | {} | {} | {} | {} | {} | {} |",
-        millis(share(&cost.ready, 0.5)),
-        millis(share(&cost.answered, 0.5)),
-        millis(share(&cost.calls, 0.5)),
-        millis(share(&cost.calls, 0.99)),
+        millis(median(&cost.ready)),
+        millis(median(&cost.answered)),
+        millis(median(&cost.calls)),
+        millis(percentile(&cost.calls, 0.99)),
         megabytes(cost.memory),
         megabytes(size),
         megabytes(zip),
@@ -361,7 +337,7 @@ fn bars(peers: &[Peer], costs: &[Cost]) -> Result<()> {
         of("skydock, streamed")?,
         of("lambda_http + rmcp")?,
     );
-    let p50 = |values: &[Duration]| share(values, 0.5).as_secs_f64();
+    let p50 = |values: &[Duration]| median(values).as_secs_f64();
     let apart = p50(&streamed.calls) - p50(&buffered.calls);
     let ratio = p50(&buffered.answered) / p50(&theirs.answered);
     let (_, zip) = sizes(&peers[0].shipped)?;

@@ -2,8 +2,10 @@
 
 pub mod balancer;
 pub mod baseline;
+pub mod connection;
 pub mod dynamodb;
 pub mod emulator;
+pub mod figures;
 pub mod fixtures;
 pub mod fleet;
 pub mod load;

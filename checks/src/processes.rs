@@ -1,6 +1,6 @@
 //! Other processes, as the kernel tells of them under `/proc`.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 
@@ -60,6 +60,27 @@ pub fn memory(id: u32) -> Result<u64> {
         .context("no VmRSS in its status")?;
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib * 1024)
+}
+
+/// The number of files, sockets and the like that a process holds open.
+///
+/// # Errors
+/// It has ended, or this is not Linux.
+pub fn descriptors(id: u32) -> Result<usize> {
+    Ok(std::fs::read_dir(format!("/proc/{id}/fd"))?.count())
+}
+
+/// How long processors have worked for a process. The kernel counts in hundredths of a second.
+///
+/// # Errors
+/// It has ended, or this is not Linux.
+pub fn work(id: u32) -> Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
+    let (_, rest) = stat.rsplit_once(") ").context("no name in its stat")?;
+    // for itself and for the kernel: fields 14 and 15 of proc(5), of which two are before `rest`
+    let ticks = rest.split(' ').skip(11).take(2);
+    let ticks = ticks.map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+    Ok(Duration::from_millis(ticks * 10))
 }
 
 /// The resident memory of all that `parent` has started, in bytes.

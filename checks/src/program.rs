@@ -159,8 +159,27 @@ impl Program {
     /// # Errors
     /// It has ended, or this is not Linux.
     pub fn memory(&self) -> Result<u64> {
-        let pid = self.child.id().context("the program has ended")?;
-        processes::memory(pid)
+        processes::memory(self.id()?)
+    }
+
+    /// The number of files, sockets and the like that it holds open.
+    ///
+    /// # Errors
+    /// It has ended, or this is not Linux.
+    pub fn descriptors(&self) -> Result<usize> {
+        processes::descriptors(self.id()?)
+    }
+
+    /// How long processors have worked for it. The kernel counts in hundredths of a second.
+    ///
+    /// # Errors
+    /// It has ended, or this is not Linux.
+    pub fn work(&self) -> Result<Duration> {
+        processes::work(self.id()?)
+    }
+
+    fn id(&self) -> Result<u32> {
+        self.child.id().context("the program has ended")
     }
 
     /// Asks it to end (SIGTERM).

@@ -78,6 +78,21 @@ impl Valkey {
         &mut self.program
     }
 
+    /// How much is in it.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn size(&self) -> Result<Size> {
+        let keys = self.ask(&["DBSIZE"]).await?;
+        let memory = self.ask(&["INFO", "memory"]).await?;
+        let memory = memory.as_str().unwrap_or_default();
+        let memory = memory.lines().find_map(|line| line.strip_prefix("used_memory:"));
+        Ok(Size {
+            keys: keys.as_u64().context("not a number of keys")?,
+            memory: memory.context("no used_memory")?.parse()?,
+        })
+    }
+
     /// Sends one command, on a connection of its own.
     ///
     /// # Errors
@@ -85,6 +100,15 @@ impl Valkey {
     pub async fn ask(&self, words: &[&str]) -> Result<Value> {
         ask(self.addr(), words).await
     }
+}
+
+/// How much is in a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// The number of keys, some of which may have expired.
+    pub keys: u64,
+    /// The memory that it uses, in bytes.
+    pub memory: u64,
 }
 
 /// Three servers that share the hash slots, without replicas.
