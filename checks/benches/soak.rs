@@ -3,6 +3,10 @@
 //! `cargo bench --workspace --profile measuring --bench soak`, with `-- --seconds 60` for a short look, which is too
 //! short to judge growth: what remembers that a session has ended stays in the store for three minutes.
 #![expect(clippy::print_stdout, reason = "it prints what it sees")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a fault of the measurement ends it, and JSON that is not there is null"
+)]
 
 use std::{
     collections::HashMap,
