@@ -379,8 +379,21 @@ impl Sessions {
     /// Forgets a session and ends what is at work in it here.
     fn forget(&self, id: &str) {
         if let Some(resident) = self.residents(|residents| residents.remove(id)) {
-            resident.end();
+            self.end_here(&resident);
         }
+    }
+
+    /// Ends what is at work in a session here. Its streams have to be told off, or they would be kept for ever.
+    fn end_here(&self, resident: &Resident) {
+        for flow in resident.end() {
+            self.flows(|flows| flows.ended(&flow));
+        }
+    }
+
+    /// The number of streams that are at work.
+    #[cfg(test)]
+    pub(crate) fn streams(&self) -> usize {
+        self.flows(|flows| flows.open())
     }
 
     /// The way to the session's service, which is woken if it sleeps. `parts` are of the request that needs it.
@@ -615,7 +628,7 @@ impl Sessions {
                 .collect()
         });
         for (_, resident) in gone {
-            resident.end();
+            self.end_here(&resident);
         }
     }
 

@@ -256,18 +256,19 @@ impl Resident {
         })
     }
 
-    /// Ends the session at this instance: what is at work gets no answer any more.
-    pub(super) fn end(&self) {
+    /// Ends the session at this instance: gives what was at work, which gets no answer any more.
+    pub(super) fn end(&self) -> Vec<Arc<Flow>> {
         self.over.cancel();
         let flows: Vec<_> = self.state(|state| {
             state.service = None;
             state.questions.clear();
             state.flows.drain().map(|(_, flow)| flow).collect()
         });
-        for flow in flows {
+        for flow in &flows {
             flow.end();
         }
         self.heard.notify_waiters();
+        flows
     }
 
     /// A request is at work, and this is its stream.
