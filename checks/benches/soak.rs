@@ -105,7 +105,11 @@ async fn soak(arguments: &Arguments) -> Result<()> {
         client?;
     }
     let rest = rest(&mut fleet, &valkey, &start).await?;
-    println!("{}\nload after: {}\n", row(arguments.seconds, &rest, &work), figures::load());
+    println!(
+        "{}\nload after: {}\n",
+        row(arguments.seconds, &rest, &work),
+        figures::load()
+    );
     println!("{}", work.tally);
     fleet.stop().await?;
     let lost = work.tally.lost();
@@ -153,13 +157,7 @@ async fn pause(random: &mut SmallRng, millis: std::ops::Range<u64>) {
 }
 
 /// One session, from its opening until it is ended or abandoned. One of eight has its standalone stream open.
-async fn live(
-    http: &Client,
-    url: &str,
-    work: &Work,
-    random: &mut SmallRng,
-    until: Instant,
-) -> Result<()> {
+async fn live(http: &Client, url: &str, work: &Work, random: &mut SmallRng, until: Instant) -> Result<()> {
     let session = Session::open(http, url).await?;
     work.opened.fetch_add(1, Ordering::Relaxed);
     let until = until.min(Instant::now() + Duration::from_secs(random.random_range(5..60)));
@@ -183,7 +181,11 @@ async fn live(
             announced.extend(arguments["number"].as_u64());
         }
         // some pauses are long enough for the session to sleep
-        let longest = if random.random_range(0..8) == 0 { 20_000 } else { 8_000 };
+        let longest = if random.random_range(0..8) == 0 {
+            20_000
+        } else {
+            8_000
+        };
         pause(random, 500..longest).await;
     }
     if let Some(listener) = listener {
@@ -250,13 +252,10 @@ async fn look(fleet: &mut Fleet, valkey: &Valkey) -> Result<Held> {
 }
 
 /// Looks again and again until the time is over.
-async fn watch(
-    arguments: &Arguments,
-    fleet: &mut Fleet,
-    valkey: &Valkey,
-    work: &Work,
-) -> Result<Vec<Held>> {
-    println!("| s | memory of each, MB | descriptors of each | keys | Valkey, MB | sessions opened | ended | abandoned | calls |");
+async fn watch(arguments: &Arguments, fleet: &mut Fleet, valkey: &Valkey, work: &Work) -> Result<Vec<Held>> {
+    println!(
+        "| s | memory of each, MB | descriptors of each | keys | Valkey, MB | sessions opened | ended | abandoned | calls |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|");
     let (began, mut seen, mut printed) = (Instant::now(), Vec::new(), 0);
     while began.elapsed().as_secs() < arguments.seconds {
@@ -316,7 +315,9 @@ fn judge(seen: &[Held]) -> Result<()> {
         }
     };
     for number in 0..INSTANCES {
-        level(format!("memory of instance {number}"), &|held| held.memory[number]);
+        level(format!("memory of instance {number}"), &|held| {
+            held.memory[number]
+        });
         level(format!("descriptors of instance {number}"), &|held| {
             held.descriptors[number]
         });
