@@ -519,6 +519,8 @@ async fn a_session_that_is_ended_at_one_instance_is_ended_at_all() {
             .post(instance, Some(&session), request(3, "ping", json!({})))
             .await;
         assert_eq!(answer.status(), StatusCode::NOT_FOUND, "at {instance}");
+        let streams = fleet.instances[instance].sessions().streams();
+        assert_eq!(streams, 0, "kept for ever at {instance}");
     }
 }
 

@@ -265,6 +265,12 @@ impl Flows {
         self.by_name.get(stream).cloned()
     }
 
+    /// The number of streams that have not ended.
+    #[cfg(test)]
+    pub(super) fn open(&self) -> usize {
+        self.by_name.len() - self.ended.len()
+    }
+
     /// A stream has ended: it is kept for a client that comes back for it.
     pub(super) fn ended(&mut self, flow: &Flow) {
         let ended = Ended {

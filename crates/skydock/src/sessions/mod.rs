@@ -391,11 +391,17 @@ impl Sessions {
         }
     }
 
-    /// Ends what is at work in a session here.
+    /// Ends what is at work in a session here. Its streams have to be told off, or they would be kept for ever.
     fn end_here(&self, resident: &Resident) {
         for flow in resident.end() {
             self.flows(|flows| flows.ended(&flow));
         }
+    }
+
+    /// The number of streams that are at work.
+    #[cfg(test)]
+    pub(crate) fn streams(&self) -> usize {
+        self.flows(|flows| flows.open())
     }
 
     /// The way to the session's service, which is woken if it sleeps. `parts` are of the request that needs it.
