@@ -216,15 +216,9 @@ impl<H: ServerHandler> Host<H> {
             config,
             changes,
         } = self;
-        // in Lambda a subscription would hold an environment, and nobody can be told of changes while it is frozen
-        let subscriptions = config.lambda.is_none() || config.listen.is_some();
-        let guard = Guard::new(
-            handler,
-            config.limits.clone(),
-            &config.state_keys,
-            changes,
-            subscriptions,
-        );
+        // in Lambda nothing goes on while an environment is frozen, and a subscription would hold one
+        let lasts = config.lambda.is_none() || config.listen.is_some();
+        let guard = Guard::new(handler, config.limits.clone(), &config.state_keys, changes, lasts);
         let drain = Drain::default();
         let door = Door::new(&config.hosts, &config.origins);
         let store = config.sessions.store(config.limits.sessions);

@@ -15,7 +15,8 @@ use rmcp::{
         ListToolsResult, PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion,
         ReadResourceDirectoryRequestParams, ReadResourceDirectoryResult, ReadResourceRequestParams,
         ReadResourceResponse, ServerCapabilities, ServerConfig, SetLevelRequestParams,
-        SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
+        SubscribeRequestParams, SubscriptionFilter, TASKS_EXTENSION_ID, Tool, UnsubscribeRequestParams,
+        UpdateTaskParams,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
@@ -99,10 +100,13 @@ fn keep_private(ttl_ms: Option<u64>, scope: &mut Option<CacheScope>) {
 }
 
 impl<H: ServerHandler> Guard<H> {
-    /// Takes the promise to tell of changes back, where it cannot be kept.
+    /// Takes back the promises to tell of changes and to go on with tasks, where they cannot be kept.
     fn promise_less(&self, capabilities: &mut ServerCapabilities) {
-        if self.has_subscriptions() {
+        if self.lasts() {
             return;
+        }
+        if let Some(extensions) = &mut capabilities.extensions {
+            extensions.remove(TASKS_EXTENSION_ID);
         }
         if let Some(tools) = &mut capabilities.tools {
             tools.list_changed = None;

@@ -19,8 +19,8 @@ use std::{
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolResponse, CallToolResult, ContentBlock, InputRequests, InputRequiredResult, InputResponses,
-        JsonObject, ProtocolVersion,
+        CallToolResponse, CallToolResult, ClientCapabilities, ContentBlock, InputRequests,
+        InputRequiredResult, InputResponses, JsonObject, ProtocolVersion, TASKS_EXTENSION_ID,
     },
     service::RequestContext,
 };
@@ -55,8 +55,8 @@ struct Shared<H> {
     handler: Arc<H>,
     limits: Limits,
     seal: Seal,
-    /// Whether clients can be told later that something has changed.
-    subscriptions: bool,
+    /// Whether something goes on between requests.
+    lasts: bool,
     changes: Changes,
     /// The tasks that instances share.
     tasks: OnceLock<Weak<dyn Tasks>>,
@@ -98,21 +98,16 @@ impl Failure {
 }
 
 impl<H: ServerHandler> Guard<H> {
-    /// Guards `handler`; `keys` sign the state of questions, `changes` tells clients of them. Without `subscriptions` it
-    /// does not promise clients to tell them later what has changed.
-    pub(crate) fn new(
-        handler: H,
-        limits: Limits,
-        keys: &[Key],
-        changes: Changes,
-        subscriptions: bool,
-    ) -> Self {
+    /// Guards `handler`; `keys` sign the state of questions, `changes` tells clients of them. A guard that does not
+    /// `last`, since nothing goes on between requests, does not promise clients to tell them later what has changed, nor
+    /// handlers that a client follows a task.
+    pub(crate) fn new(handler: H, limits: Limits, keys: &[Key], changes: Changes, lasts: bool) -> Self {
         let seal = Seal::new(keys, limits.question);
         Self(Arc::new(Shared {
             handler: Arc::new(handler),
             limits,
             seal,
-            subscriptions,
+            lasts,
             changes,
             tasks: OnceLock::new(),
             running: TaskTracker::new(),
@@ -130,9 +125,19 @@ impl<H: ServerHandler> Guard<H> {
         &self.0.stop
     }
 
-    /// Whether clients can be told of changes.
-    pub(crate) fn has_subscriptions(&self) -> bool {
-        self.0.subscriptions
+    /// Whether something goes on between requests: clients can be told of changes, and tasks come to an end.
+    pub(crate) fn lasts(&self) -> bool {
+        self.0.lasts
+    }
+
+    /// Takes back what a client says it can, where a handler that relied on it would fail the client: a task that is
+    /// begun in Lambda stands still with its environment, so the work has to be done before the answer.
+    pub(crate) fn take_back(&self, client: &mut ClientCapabilities) {
+        if !self.lasts()
+            && let Some(extensions) = &mut client.extensions
+        {
+            extensions.remove(TASKS_EXTENSION_ID);
+        }
     }
 
     /// What tells clients of changes.
@@ -157,6 +162,13 @@ impl<H: ServerHandler> Guard<H> {
         W: FnOnce(Arc<H>, RequestContext<RoleServer>) -> F,
     {
         let visit = settle(&mut context);
+        if let Some(mut client) = context.meta.client_capabilities()
+            && client.supports_tasks()
+            && !self.lasts()
+        {
+            self.take_back(&mut client);
+            context.meta.set_client_capabilities(client);
+        }
         let ask = match context.extensions.get::<Ask>() {
             Some(ask) => ask.clone(),
             None => Ask::new(&context, visit.session, self.0.limits.question),

@@ -20,7 +20,8 @@ use http::{Request, Response, StatusCode};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, LoggingLevel,
+        CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ElicitRequestParams,
+        ElicitationSchema, InitializeRequestParams, InitializeResult, LoggingLevel,
         LoggingMessageNotificationParam, ProgressNotificationParam, ServerCapabilities, ServerConfig,
         SetLevelRequestParams, SubscribeRequestParams,
     },
@@ -30,6 +31,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::Service;
 use crate::{
@@ -38,6 +40,7 @@ use crate::{
     changes::Changes,
     config::{Config, Key},
     guard::Guard,
+    limits::Limits,
     runtime::Drain,
     service::Door,
     sessions::store::{Entry, Failure, Memory, Patience, Record, Store, Written},
@@ -47,12 +50,17 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(10);
 const VERSION: &str = "2025-11-25";
 
-/// A store that counts what it is asked, and can be down.
+/// A store that counts what it is asked, and can be down, or stand still.
 #[derive(Debug)]
 struct Counted {
     memory: Memory,
     asked: AtomicUsize,
     down: AtomicBool,
+    hangs: AtomicBool,
+    /// So many appends fail.
+    failing_appends: AtomicUsize,
+    /// While it is held, the answer to a touch is on its way.
+    on_its_way: tokio::sync::RwLock<()>,
 }
 
 impl Counted {
@@ -61,11 +69,21 @@ impl Counted {
             memory: Memory::new(1_000),
             asked: AtomicUsize::new(0),
             down: AtomicBool::new(false),
+            hangs: AtomicBool::new(false),
+            failing_appends: AtomicUsize::new(0),
+            on_its_way: tokio::sync::RwLock::default(),
         })
     }
 
-    fn ask(&self) -> Result<(), Failure> {
+    async fn ask(&self) -> Result<(), Failure> {
         self.asked.fetch_add(1, Ordering::SeqCst);
+        self.reach().await
+    }
+
+    async fn reach(&self) -> Result<(), Failure> {
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         if self.down.load(Ordering::SeqCst) {
             return Err(Failure::Unavailable("it is down".into()));
         }
@@ -81,7 +99,7 @@ impl Store for Counted {
     }
 
     async fn read(&self, key: &str) -> Result<Option<Record>, Failure> {
-        self.ask()?;
+        self.ask().await?;
         self.memory.read(key).await
     }
 
@@ -92,25 +110,33 @@ impl Store for Counted {
         replaces: Option<u64>,
         ttl: Duration,
     ) -> Result<Written, Failure> {
-        self.ask()?;
+        self.ask().await?;
         self.memory.write(key, value, replaces, ttl).await
     }
 
     async fn touch(&self, key: &str, ttl: Duration) -> Result<Option<Record>, Failure> {
-        self.ask()?;
-        self.memory.touch(key, ttl).await
+        self.ask().await?;
+        let found = self.memory.touch(key, ttl).await;
+        drop(self.on_its_way.read().await);
+        found
     }
 
     async fn append(&self, log: &str, entries: Vec<Bytes>, ttl: Duration) -> Result<u64, Failure> {
-        self.ask()?;
+        self.ask().await?;
+        let fail = |left: usize| left.checked_sub(1);
+        if self
+            .failing_appends
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, fail)
+            .is_ok()
+        {
+            return Err(Failure::Unavailable("it takes nothing".into()));
+        }
         self.memory.append(log, entries, ttl).await
     }
 
     async fn follow(&self, log: &str, after: u64, patience: Patience) -> Result<Vec<Entry>, Failure> {
         // the mailbox is looked into all the time; that is not counted
-        if self.down.load(Ordering::SeqCst) {
-            return Err(Failure::Unavailable("it is down".into()));
-        }
+        self.reach().await?;
         self.memory.follow(log, after, patience).await
     }
 
@@ -123,6 +149,7 @@ impl Store for Counted {
     }
 
     async fn roll(&self) -> Result<Vec<String>, Failure> {
+        self.reach().await?;
         self.memory.roll().await
     }
 }
@@ -135,6 +162,11 @@ struct Signs {
     greeted: Arc<AtomicUsize>,
     greeted_again: Arc<AtomicUsize>,
     subscribed_again: Arc<AtomicUsize>,
+    /// What the client's progress was called.
+    progress: Arc<AtomicUsize>,
+    /// While it is held, no handler wakes.
+    waking: Arc<tokio::sync::RwLock<()>>,
+    refuses_to_wake: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -144,6 +176,39 @@ struct Name {
 rmcp::elicit_safe!(Name);
 
 struct Handler(Signs);
+
+impl Signs {
+    /// Asks, and does not wait for the answer when it may end.
+    async fn give_up(&self, context: &RequestContext<RoleServer>) -> String {
+        let ask = Ask::from(context);
+        tokio::select! {
+            _ = ask.form::<Name>("name", "Who are you?") => "answered".to_owned(),
+            permit = self.may_end.acquire() => {
+                permit.unwrap().forget();
+                "gave up".to_owned()
+            }
+        }
+    }
+}
+
+/// Asks beside the request, so that the question belongs to none.
+async fn ask_aside(context: &RequestContext<RoleServer>) -> String {
+    let peer = context.peer.clone();
+    let schema = ElicitationSchema::builder()
+        .required_string("name")
+        .build()
+        .unwrap();
+    let question = ElicitRequestParams::FormElicitationParams {
+        meta: None,
+        message: "Who are you?".to_owned(),
+        requested_schema: schema,
+    };
+    let asked = tokio::spawn(async move { peer.create_elicitation(question).await });
+    match asked.await.unwrap() {
+        Ok(_) => "answered".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
 
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
@@ -156,6 +221,28 @@ impl ServerHandler for Handler {
                 .enable_logging()
                 .build(),
         )
+    }
+
+    async fn initialize(
+        &self,
+        _request: InitializeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        if context.extensions.get::<Restored>().is_some() {
+            drop(self.0.waking.read().await);
+            if self.0.refuses_to_wake.load(Ordering::SeqCst) {
+                return Err(ErrorData::invalid_params("not you", None));
+            }
+        }
+        Ok(self.get_info())
+    }
+
+    async fn on_progress(
+        &self,
+        _progress: ProgressNotificationParam,
+        _context: NotificationContext<RoleServer>,
+    ) {
+        self.0.progress.fetch_add(1, Ordering::SeqCst);
     }
 
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
@@ -178,9 +265,12 @@ impl ServerHandler for Handler {
 
     async fn subscribe(
         &self,
-        _request: SubscribeRequestParams,
+        request: SubscribeRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        if request.uri == "file:///secret" {
+            return Err(ErrorData::resource_not_found("there is no such file", None));
+        }
         if context.extensions.get::<Restored>().is_some() {
             self.0.subscribed_again.fetch_add(1, Ordering::SeqCst);
         }
@@ -193,6 +283,8 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let text = match request.name.as_ref() {
+            "give-up" => self.0.give_up(&context).await,
+            "ask-aside" => ask_aside(&context).await,
             "ask" => match Ask::from(&context).form::<Name>("name", "Who are you?").await? {
                 Answer::Accepted(answer) => format!("hello {}", answer.name),
                 Answer::Declined | Answer::Cancelled => "hello nobody".to_owned(),
@@ -218,6 +310,10 @@ impl ServerHandler for Handler {
                 }
                 "logged".to_owned()
             }
+            "change-secret" => {
+                Changes::from(&context).resource("file:///secret").await;
+                "changed".to_owned()
+            }
             "change" => {
                 Changes::from(&context).resource("file:///a").await;
                 "changed".to_owned()
@@ -231,6 +327,7 @@ impl ServerHandler for Handler {
 
 struct Fleet {
     instances: Vec<Service<Handler>>,
+    drains: Vec<Drain>,
     store: Arc<Counted>,
     signs: Signs,
 }
@@ -243,6 +340,9 @@ impl Default for Signs {
             greeted: Arc::default(),
             greeted_again: Arc::default(),
             subscribed_again: Arc::default(),
+            progress: Arc::default(),
+            waking: Arc::default(),
+            refuses_to_wake: Arc::default(),
         }
     }
 }
@@ -250,19 +350,28 @@ impl Default for Signs {
 impl Fleet {
     /// So many instances that know of each other.
     async fn new(size: usize) -> Self {
+        Self::with(size, Limits::default()).await
+    }
+
+    async fn with(size: usize, limits: Limits) -> Self {
         let store = Counted::new();
         let signs = Signs::default();
         let keys = [Key::random()];
-        let instances = (0..size).map(|_| {
-            let config = Config::default();
+        let drains: Vec<_> = (0..size).map(|_| Drain::default()).collect();
+        let instances = drains.iter().map(|drain| {
+            let config = Config {
+                limits: limits.clone(),
+                ..Config::default()
+            };
             let handler = Handler(signs.clone());
             let guard = Guard::new(handler, config.limits.clone(), &keys, Changes::default(), true);
             let door = Door::new(&[], &[]);
             let shared: Arc<dyn Store> = Arc::<Counted>::clone(&store);
-            Service::new(guard, &config, shared, Drain::default(), door)
+            Service::new(guard, &config, shared, drain.clone(), door)
         });
         let fleet = Self {
             instances: instances.collect(),
+            drains,
             store,
             signs,
         };
@@ -302,27 +411,70 @@ impl Fleet {
         session
     }
 
-    async fn call(&self, instance: usize, session: &str, id: u32, tool: &str) -> Events {
+    async fn call_raw(&self, instance: usize, session: &str, id: u32, tool: &str) -> Response<Body> {
         let params = json!({"name": tool, "_meta": {"progressToken": id}});
-        let answer = self
-            .post(instance, Some(session), request(id, "tools/call", params))
-            .await;
+        self.post(instance, Some(session), request(id, "tools/call", params))
+            .await
+    }
+
+    async fn call(&self, instance: usize, session: &str, id: u32, tool: &str) -> Events {
+        let answer = self.call_raw(instance, session, id, tool).await;
         assert_eq!(answer.status(), StatusCode::OK, "{tool} at {instance}");
         Events::of(answer)
     }
 
     async fn listen(&self, instance: usize, session: &str, last: Option<&str>) -> Events {
-        let mut request = Request::get("/mcp")
-            .header("host", "localhost")
-            .header("accept", "text/event-stream")
-            .header("mcp-session-id", session);
-        if let Some(last) = last {
-            request = request.header("last-event-id", last);
-        }
-        let answer = self.send(instance, request.body(Body::empty()).unwrap()).await;
+        let answer = self.send(instance, get(session, last)).await;
         assert_eq!(answer.status(), StatusCode::OK);
         Events::of(answer)
     }
+
+    async fn end(&self, instance: usize, session: &str) {
+        let end = Request::delete("/mcp")
+            .header("host", "localhost")
+            .header("mcp-session-id", session);
+        let ended = self.send(instance, end.body(Body::empty()).unwrap()).await;
+        assert_eq!(ended.status(), StatusCode::NO_CONTENT);
+    }
+
+    async fn ping(&self, instance: usize, session: &str) -> StatusCode {
+        let ping = request(900, "ping", json!({}));
+        self.post(instance, Some(session), ping).await.status()
+    }
+
+    /// Answers a question of a tool.
+    async fn tell(&self, instance: usize, session: &str, question: &Value, name: &str) {
+        let answer = json!({
+            "jsonrpc": "2.0",
+            "id": question["id"],
+            "result": {"action": "accept", "content": {"name": name}},
+        });
+        let taken = self.post(instance, Some(session), answer).await;
+        assert_eq!(taken.status(), StatusCode::ACCEPTED);
+    }
+}
+
+/// Waits until something is so.
+async fn until(mut is: impl FnMut() -> bool) {
+    let waited = async {
+        while !is() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waited)
+        .await
+        .expect("it never was so");
+}
+
+fn get(session: &str, last: Option<&str>) -> Request<Body> {
+    let mut request = Request::get("/mcp")
+        .header("host", "localhost")
+        .header("accept", "text/event-stream")
+        .header("mcp-session-id", session);
+    if let Some(last) = last {
+        request = request.header("last-event-id", last);
+    }
+    request.body(Body::empty()).unwrap()
 }
 
 fn request(id: u32, method: &str, params: impl Into<Value>) -> Value {
@@ -441,13 +593,7 @@ async fn an_answer_that_lands_elsewhere_reaches_the_tool_that_asked() {
         let question = events.message().await;
         assert_eq!(question["method"], "elicitation/create");
         let name = format!("Ada{id}");
-        let answer = json!({
-            "jsonrpc": "2.0",
-            "id": question["id"],
-            "result": {"action": "accept", "content": {"name": name}},
-        });
-        let accepted = fleet.post((at + 1) % 3, Some(&session), answer).await;
-        assert_eq!(accepted.status(), StatusCode::ACCEPTED);
+        fleet.tell((at + 1) % 3, &session, &question, &name).await;
         assert_eq!(text(&events.message().await), format!("hello {name}"));
         assert!(events.next().await.is_none());
     }
@@ -459,14 +605,10 @@ async fn an_answer_of_another_session_is_nobodys() {
     let (session, other) = (fleet.open(0, 0).await, fleet.open(1, 1).await);
     let mut events = fleet.call(0, &session, 1, "ask").await;
     let question = events.message().await;
-    let answer = |name: &str| {
-        let content = json!({"action": "accept", "content": {"name": name}});
-        json!({"jsonrpc": "2.0", "id": question["id"], "result": content})
-    };
     for at in [0, 1] {
-        fleet.post(at, Some(&other), answer("Mallory")).await;
+        fleet.tell(at, &other, &question, "Mallory").await;
     }
-    fleet.post(1, Some(&session), answer("Ada")).await;
+    fleet.tell(1, &session, &question, "Ada").await;
     assert_eq!(text(&events.message().await), "hello Ada");
 }
 
@@ -501,11 +643,7 @@ async fn a_session_that_is_ended_at_one_instance_is_ended_at_all() {
     let mut events = fleet.call(0, &session, 2, "wait").await;
     events.message().await;
     let listening = fleet.listen(2, &session, None).await;
-    let end = Request::delete("/mcp")
-        .header("host", "localhost")
-        .header("mcp-session-id", &session);
-    let ended = fleet.send(1, end.body(Body::empty()).unwrap()).await;
-    assert_eq!(ended.status(), StatusCode::NO_CONTENT);
+    fleet.end(1, &session).await;
     assert!(
         events
             .rest()
@@ -740,4 +878,371 @@ async fn the_level_of_the_log_holds_at_every_instance() {
     })
     .await
     .expect("the level is not known elsewhere");
+}
+
+#[tokio::test]
+async fn a_store_that_stands_still_holds_up_no_session_that_is_known() {
+    let fleet = Fleet::new(2).await;
+    let session = fleet.open(0, 0).await;
+    fleet.store.hangs.store(true, Ordering::SeqCst);
+    // old enough that the store would be asked
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    for id in 1..10 {
+        let answers = fleet.call(0, &session, id, "echo").await.rest().await;
+        assert_eq!(text(&answers[0]), "echo");
+    }
+    fleet.store.hangs.store(false, Ordering::SeqCst);
+    assert_eq!(fleet.ping(1, &session).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_question_is_not_answered_by_an_answer_to_an_earlier_one() {
+    let fleet = Fleet::new(2).await;
+    let session = fleet.open(0, 0).await;
+    let mut events = fleet.call(0, &session, 1, "ask").await;
+    let first = events.message().await;
+    fleet.tell(1, &session, &first, "Ada").await;
+    assert_eq!(text(&events.message().await), "hello Ada");
+    drop(events);
+    // whoever wakes counts anew
+    until(|| fleet.instances[0].sessions().put_all_to_sleep()).await;
+    let mut events = fleet.call(0, &session, 2, "ask").await;
+    let second = events.message().await;
+    assert_ne!(first["id"], second["id"]);
+    fleet.tell(0, &session, &first, "Mallory").await;
+    fleet.tell(1, &session, &first, "Mallory").await;
+    fleet.tell(1, &session, &second, "Eve").await;
+    assert_eq!(text(&events.message().await), "hello Eve");
+}
+
+#[tokio::test]
+async fn requests_are_told_apart_whatever_their_ids_look_like() {
+    let fleet = Fleet::new(1).await;
+    let session = fleet.open(0, 0).await;
+    let ids = [
+        json!(1),
+        json!("1"),
+        json!(-1),
+        json!(""),
+        json!("a b/\u{fc}"),
+        json!(i64::MAX),
+    ];
+    let mut answers = Vec::new();
+    for id in &ids {
+        let mut call = request(0, "tools/call", json!({"name": "wait"}));
+        call["id"] = id.clone();
+        let answer = fleet.post(0, Some(&session), call.clone()).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{id}");
+        answers.push(Events::of(answer));
+        let twice = fleet.post(0, Some(&session), call).await;
+        assert_eq!(twice.status(), StatusCode::BAD_REQUEST, "{id}");
+    }
+    fleet.signs.may_end.add_permits(ids.len());
+    for (id, answer) in ids.iter().zip(answers) {
+        let messages = answer.rest().await;
+        assert_eq!(messages.len(), 1, "{id}: {messages:?}");
+        assert_eq!((&messages[0]["id"], text(&messages[0])), (id, "waited"));
+    }
+    assert_eq!(fleet.instances[0].sessions().streams(), 0);
+}
+
+#[tokio::test]
+async fn a_session_that_ends_while_it_is_woken_stays_ended() {
+    let fleet = Fleet::new(2).await;
+    let session = fleet.open(0, 0).await;
+    let held = Arc::clone(&fleet.signs.waking).write_owned().await;
+    let late = async {
+        let answer = fleet.call_raw(1, &session, 1, "echo").await;
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+    };
+    let end = async {
+        until(|| fleet.instances[1].sessions().knows(&session)).await;
+        fleet.end(0, &session).await;
+        until(|| !fleet.instances[1].sessions().knows(&session)).await;
+        drop(held);
+    };
+    tokio::join!(late, end);
+    assert_eq!(fleet.instances[1].sessions().streams(), 0);
+    assert_eq!(fleet.ping(1, &session).await, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn news_of_the_end_may_come_before_the_record_that_it_ends() {
+    let fleet = Fleet::new(2).await;
+    let session = fleet.open(0, 0).await;
+    let on_its_way = fleet.store.on_its_way.write().await;
+    let late = async { assert_eq!(fleet.ping(1, &session).await, StatusCode::NOT_FOUND) };
+    let end = async {
+        let asked = fleet.store.asked.load(Ordering::SeqCst);
+        until(|| fleet.store.asked.load(Ordering::SeqCst) > asked).await;
+        fleet.end(0, &session).await;
+        until(|| fleet.instances[1].sessions().has_ended(&session)).await;
+        drop(on_its_way);
+    };
+    tokio::join!(end, late);
+    assert!(!fleet.instances[1].sessions().knows(&session));
+}
+
+#[tokio::test]
+async fn a_session_that_the_handler_does_not_take_back_is_to_begin_anew() {
+    let fleet = Fleet::new(2).await;
+    let session = fleet.open(0, 0).await;
+    fleet.signs.refuses_to_wake.store(true, Ordering::SeqCst);
+    let answer = fleet.call_raw(1, &session, 1, "echo").await;
+    assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+    fleet.signs.refuses_to_wake.store(false, Ordering::SeqCst);
+    let answers = fleet.call(1, &session, 2, "echo").await.rest().await;
+    assert_eq!(text(&answers[0]), "echo");
+}
+
+#[tokio::test]
+async fn a_session_that_has_expired_is_not_there_and_does_not_come_back() {
+    let ttl = Duration::from_millis(300);
+    let limits = Limits {
+        session_ttl: ttl,
+        ..Limits::default()
+    };
+    let fleet = Fleet::with(2, limits).await;
+    let session = fleet.open(0, 1).await;
+    for _ in 0..6 {
+        tokio::time::sleep(ttl / 3).await;
+        assert_eq!(fleet.ping(0, &session).await, StatusCode::OK, "it is in use");
+    }
+    tokio::time::sleep(ttl + ttl / 3).await;
+    for instance in [1, 0, 1] {
+        assert_eq!(
+            fleet.ping(instance, &session).await,
+            StatusCode::NOT_FOUND,
+            "at {instance}"
+        );
+    }
+    let key = format!("session:{session}");
+    assert_eq!(fleet.store.memory.read(&key).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_client_that_listens_here_and_there_hears_everything_once() {
+    let fleet = Fleet::new(3).await;
+    let session = fleet.open(0, 1).await;
+    let subscribe = request(1, "resources/subscribe", json!({"uri": "file:///a"}));
+    Events::of(fleet.post(0, Some(&session), subscribe).await)
+        .rest()
+        .await;
+    let (mut streams, mut ids) = (Vec::new(), std::collections::HashSet::new());
+    for instance in [0, 1, 2, 0] {
+        let mut stream = fleet.listen(instance, &session, None).await;
+        stream.next().await.unwrap();
+        let id = 10 + u32::try_from(streams.len()).unwrap();
+        fleet
+            .call((instance + 1) % 3, &session, id, "change")
+            .await
+            .rest()
+            .await;
+        // the newest hears it
+        let (id, message) = stream.next().await.unwrap();
+        assert_eq!(message["method"], "notifications/resources/updated", "{message}");
+        assert!(ids.insert(id));
+        streams.push(stream);
+    }
+    let last = streams.pop();
+    fleet.end(0, &session).await;
+    for stream in streams.into_iter().chain(last) {
+        assert_eq!(stream.rest().await, Vec::<Value>::new(), "told twice");
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_an_answer_that_is_read_elsewhere() {
+    let mut fleet = Fleet::new(2).await;
+    let session = fleet.open(0, 1).await;
+    let mut events = fleet.call(0, &session, 1, "wait").await;
+    let (primed, _) = events.next().await.unwrap();
+    drop(events);
+    let mut rest = fleet.listen(1, &session, Some(&primed)).await;
+    assert_eq!(rest.message().await["params"]["progress"], 1.0);
+    let drain = fleet.drains[0].clone();
+    let grace = PATIENCE;
+    let ended =
+        tokio::spawn(async move { drain.run(grace, Duration::ZERO, &CancellationToken::new()).await });
+    fleet.drains[0].draining().cancelled().await;
+    assert!(!ended.is_finished());
+    fleet.signs.may_end.add_permits(1);
+    ended.await.unwrap();
+    let gone = fleet.instances.remove(0);
+    gone.sessions().retire().await;
+    drop(gone);
+    let messages = rest.rest().await;
+    assert_eq!(text(messages.last().unwrap()), "waited", "{messages:?}");
+}
+
+#[tokio::test]
+async fn a_shutdown_hands_over_what_nobody_reads_yet() {
+    let mut fleet = Fleet::new(2).await;
+    let session = fleet.open(0, 1).await;
+    let mut unread = Vec::new();
+    for id in 1..3 {
+        let mut events = fleet.call(0, &session, id, "wait").await;
+        let (primed, _) = events.next().await.unwrap();
+        unread.push((primed, events));
+    }
+    // one client has left before the shutdown begins, the other one leaves after it
+    let (first, events) = unread.remove(0);
+    drop(events);
+    let drain = fleet.drains[0].clone();
+    let grace = PATIENCE;
+    let ended =
+        tokio::spawn(async move { drain.run(grace, Duration::ZERO, &CancellationToken::new()).await });
+    fleet.drains[0].draining().cancelled().await;
+    let (second, events) = unread.remove(0);
+    drop(events);
+    fleet.signs.may_end.add_permits(2);
+    ended.await.unwrap();
+    let gone = fleet.instances.remove(0);
+    gone.sessions().retire().await;
+    drop(gone);
+    for primed in [first, second] {
+        let messages = fleet.listen(0, &session, Some(&primed)).await.rest().await;
+        assert_eq!(messages.len(), 4, "{messages:?}");
+        assert_eq!(text(&messages[3]), "waited");
+    }
+}
+
+#[tokio::test]
+async fn the_rest_of_an_answer_is_had_though_the_store_fails_for_a_while() {
+    let fleet = Fleet::new(2).await;
+    let session = fleet.open(0, 1).await;
+    let mut events = fleet.call(0, &session, 1, "wait").await;
+    let (primed, _) = events.next().await.unwrap();
+    drop(events);
+    let mut rest = fleet.listen(1, &session, Some(&primed)).await;
+    for step in 1..=3_u8 {
+        assert_eq!(rest.message().await["params"]["progress"], f64::from(step));
+    }
+    fleet.store.failing_appends.store(1, Ordering::SeqCst);
+    fleet.signs.may_end.add_permits(1);
+    let messages = rest.rest().await;
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    assert_eq!(text(&messages[0]), "waited");
+    assert_eq!(fleet.store.failing_appends.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_kept_any_more_is_an_error_and_not_a_silence() {
+    let fleet = Fleet::new(2).await;
+    let session = fleet.open(0, 1).await;
+    let mut events = fleet.call(0, &session, 7, "echo").await;
+    let (primed, _) = events.next().await.unwrap();
+    events.rest().await;
+    let forgotten: Vec<_> = primed.split('.').collect();
+    let forgotten = format!("a.{}.{}.0.{}", forgotten[1], "0".repeat(32), forgotten[4]);
+    for instance in [0, 1] {
+        let messages = fleet
+            .listen(instance, &session, Some(&forgotten))
+            .await
+            .rest()
+            .await;
+        assert_eq!(messages.len(), 1, "{messages:?}");
+        assert_eq!(messages[0]["id"], 7, "{messages:?}");
+        assert_eq!(messages[0]["error"]["data"]["retryable"], false, "{messages:?}");
+    }
+    // more than there ever was
+    let beyond = primed.replacen(".0.", ".9.", 1);
+    let nothing = fleet.listen(0, &session, Some(&beyond)).await.rest().await;
+    assert_eq!(nothing, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn a_question_goes_with_the_request_that_asked_it() {
+    let fleet = Fleet::new(2).await;
+    let session = fleet.open(0, 1).await;
+    let mut events = fleet.call(0, &session, 1, "give-up").await;
+    let question = events.message().await;
+    fleet.signs.may_end.add_permits(1);
+    let cancelled = events.message().await;
+    assert_eq!(cancelled["method"], "notifications/cancelled", "{cancelled}");
+    assert_eq!(cancelled["params"]["requestId"], question["id"]);
+    assert_eq!(text(&events.message().await), "gave up");
+    fleet.tell(1, &session, &question, "Ada").await;
+}
+
+#[tokio::test]
+async fn a_question_that_reaches_nobody_fails_and_one_that_does_is_answered() {
+    let fleet = Fleet::new(2).await;
+    let session = fleet.open(0, 1).await;
+    let answer = fleet.call(0, &session, 1, "ask-aside").await.message().await;
+    assert!(text(&answer).contains("no stream"), "{answer}");
+    let mut listening = fleet.listen(1, &session, None).await;
+    listening.next().await.unwrap();
+    let mut events = fleet.call(0, &session, 2, "ask-aside").await;
+    let question = listening.message().await;
+    fleet.tell(1, &session, &question, "Ada").await;
+    assert_eq!(text(&events.message().await), "answered");
+}
+
+#[tokio::test]
+async fn a_client_tells_of_its_progress_only_whoever_asked() {
+    let fleet = Fleet::new(3).await;
+    let session = fleet.open(0, 1).await;
+    let (mut first, mut second) = (
+        fleet.call(0, &session, 1, "ask").await,
+        fleet.call(1, &session, 2, "ask").await,
+    );
+    let questions = [first.message().await, second.message().await];
+    let token = |question: &Value| question["params"]["_meta"]["progressToken"].clone();
+    assert_ne!(token(&questions[0]), token(&questions[1]));
+    for instance in [2, 0] {
+        let progress = json!({"progressToken": token(&questions[0]), "progress": 1});
+        let note = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": progress});
+        let taken = fleet.post(instance, Some(&session), note).await;
+        assert_eq!(taken.status(), StatusCode::ACCEPTED);
+    }
+    until(|| fleet.signs.progress.load(Ordering::SeqCst) == 2).await;
+    for (question, events) in questions.iter().zip([&mut first, &mut second]) {
+        fleet.tell(2, &session, question, "Ada").await;
+        assert_eq!(text(&events.message().await), "hello Ada");
+    }
+    assert_eq!(fleet.signs.progress.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_subscription_is_kept_when_the_handler_agrees_and_not_before() {
+    let fleet = Fleet::new(2).await;
+    let session = fleet.open(0, 1).await;
+    let subscribe = |id: u32, uri: &str| request(id, "resources/subscribe", json!({"uri": uri}));
+    let refused = fleet
+        .post(0, Some(&session), subscribe(1, "file:///secret"))
+        .await;
+    let refused = Events::of(refused).message().await;
+    assert!(refused["error"].is_object(), "{refused}");
+    let mut listening = fleet.listen(1, &session, None).await;
+    listening.next().await.unwrap();
+    let agreed = Events::of(fleet.post(0, Some(&session), subscribe(2, "file:///a")).await);
+    assert!(agreed.rest().await[0]["result"].is_object());
+    fleet.call(0, &session, 3, "change-secret").await.rest().await;
+    fleet.call(0, &session, 4, "change").await.rest().await;
+    let heard = listening.message().await;
+    assert_eq!(heard["params"]["uri"], "file:///a", "{heard}");
+    // what cannot be kept is not agreed to
+    fleet.store.down.store(true, Ordering::SeqCst);
+    let lost = Events::of(fleet.post(0, Some(&session), subscribe(5, "file:///b")).await);
+    let lost = lost.rest().await;
+    assert_eq!(lost[0]["error"]["data"]["retryable"], true, "{lost:?}");
+}
+
+#[tokio::test]
+async fn streams_are_not_without_number() {
+    let limits = Limits {
+        sessions: 2,
+        ..Limits::default()
+    };
+    let fleet = Fleet::with(1, limits).await;
+    let session = fleet.open(0, 0).await;
+    let streams = [
+        fleet.listen(0, &session, None).await,
+        fleet.listen(0, &session, None).await,
+    ];
+    let refused = fleet.send(0, get(&session, None)).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    drop(streams);
+    fleet.listen(0, &session, None).await;
 }

@@ -58,6 +58,7 @@ struct Inner<H: ServerHandler> {
     /// Answers `initialize`; the session is opened when it has.
     opening: StreamableHttpService<Guard<H>, NeverSessionManager>,
     dispatch: Dispatch<H>,
+    guard: Guard<H>,
     /// Tasks that other instances can be asked about; nobody asks where there is one instance.
     _desk: Option<Arc<Desk<H>>>,
     sessions: Arc<Sessions>,
@@ -68,6 +69,8 @@ struct Inner<H: ServerHandler> {
     subscriptions: bool,
     bounds: Bounds,
     requests: Arc<Semaphore>,
+    /// Places for streams that a client asks for.
+    streams: Arc<Semaphore>,
 }
 
 impl<H: ServerHandler> Service<H> {
@@ -87,14 +90,17 @@ impl<H: ServerHandler> Service<H> {
             awake: limits.sessions,
             ttl: limits.session_ttl,
             freezes: lambda,
-            draining: drain.draining().clone(),
-            streams: drain.streams().clone(),
+            drain: drain.clone(),
         };
         let sessions = sessions(&guard, store, terms);
         if stateful || shared {
             tokio::spawn(Sessions::announce(Arc::downgrade(&sessions)));
             tokio::spawn(Sessions::run(Arc::downgrade(&sessions)));
             tokio::spawn(Sessions::sweep(Arc::downgrade(&sessions)));
+            tokio::spawn(Sessions::leave(
+                Arc::downgrade(&sessions),
+                drain.draining().clone(),
+            ));
         }
         let rmcp = StreamableHttpServerConfig::default()
             .with_json_response(config.mode == Mode::Json)
@@ -105,7 +111,7 @@ impl<H: ServerHandler> Service<H> {
             .disable_allowed_hosts()
             .with_max_request_body_bytes(usize::MAX);
         let dispatch = Dispatch::new(guard.clone(), config.mode);
-        let subscriptions = guard.has_subscriptions();
+        let subscriptions = guard.lasts();
         let factory = {
             let guard = guard.clone();
             move || Ok(guard.clone())
@@ -123,7 +129,8 @@ impl<H: ServerHandler> Service<H> {
             mcp,
             opening,
             dispatch,
-            _desk: shared.then(|| Desk::new(guard, &sessions)),
+            _desk: shared.then(|| Desk::new(guard.clone(), &sessions)),
+            guard,
             sessions,
             door,
             drain,
@@ -135,6 +142,7 @@ impl<H: ServerHandler> Service<H> {
                 time: limits.body_timeout,
             },
             requests: Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS))),
+            streams: Arc::new(Semaphore::new(limits.sessions.min(Semaphore::MAX_PERMITS))),
         }))
     }
 
@@ -273,6 +281,7 @@ impl<H: ServerHandler> Inner<H> {
             let mut client: InitializeRequestParams =
                 serde_json::from_str(params.get()).map_err(|_shape| Rejection::Params)?;
             client.protocol_version = agreed.result.protocol_version;
+            self.guard.take_back(&mut client.capabilities);
             let id = self
                 .sessions
                 .open(client, principal.as_ref().map(Principal::as_str))
@@ -342,6 +351,9 @@ impl<H: ServerHandler> Inner<H> {
         if self.drain.is_draining() {
             return Err(Rejection::Draining);
         }
+        let place = Arc::clone(&self.streams)
+            .try_acquire_owned()
+            .map_err(|_taken| Rejection::Busy)?;
         door::widen_accept(&mut parts.headers)?;
         let blame = blame(&parts.headers);
         let answer = self
@@ -355,7 +367,7 @@ impl<H: ServerHandler> Inner<H> {
         }
         match translate(answer.map(Body::new), blame, false) {
             Err(Rejection::Method) => Ok(self.not_allowed()),
-            response => Ok(hold(response?, lease)),
+            response => Ok(hold(response?, (lease, place))),
         }
     }
 

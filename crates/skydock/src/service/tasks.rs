@@ -156,8 +156,8 @@ impl<H: ServerHandler> Desk<H> {
             return Ok(None);
         };
         if !found.state.task.status().is_terminal()
-            && !sessions
-                .lives(&found.instance)
+            && sessions
+                .has_gone(&found.instance)
                 .await
                 .map_err(|error| unavailable(&error))?
         {

@@ -57,12 +57,12 @@ impl Sessions {
         &self.post.instance
     }
 
-    /// Whether an instance lives.
+    /// Whether an instance has ended.
     ///
     /// # Errors
     /// When the store cannot say.
-    pub(crate) async fn lives(&self, instance: &str) -> Result<bool, Absent> {
-        Ok(self.post.lives(instance).await?)
+    pub(crate) async fn has_gone(&self, instance: &str) -> Result<bool, Absent> {
+        Ok(self.post.has_gone(instance).await?)
     }
 
     /// From now on `answers` does what other instances call for.
@@ -133,12 +133,11 @@ impl Sessions {
         ttl: Duration,
     ) -> Result<(), Absent> {
         let value = pack(value).map_err(|error| Absent::Broken(error.into()))?;
-        let mut replaces = None;
         for _ in 0..TRIES {
+            let replaces = self.store.read(key).await?.map(|found| found.version);
             if let Written::Done(_) = self.store.write(key, value.clone(), replaces, ttl).await? {
                 return Ok(());
             }
-            replaces = self.store.read(key).await?.map(|found| found.version);
         }
         Err(Absent::Store(Failure::Unavailable(
             "others write the same all the time".into(),

@@ -3,20 +3,25 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
 use futures::{Stream, stream};
 use rmcp::{
-    model::{JsonRpcMessage, ProgressToken, RequestId, ServerJsonRpcMessage},
+    model::{
+        ClientRequest, GetMeta, JsonRpcMessage, JsonRpcRequest, ProgressToken, RequestId,
+        ServerJsonRpcMessage,
+    },
     transport::streamable_http_server::{SessionId, session::ServerSseMessage},
 };
 use tokio::sync::Notify;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{
+    Sessions,
     event::{EventId, Position},
-    record::unguessable,
+    record::{Keep, unguessable},
 };
 
 /// How long a client is to wait before it comes back for the rest of a stream.
@@ -39,6 +44,8 @@ pub(super) struct Flow {
     pub(super) session: SessionId,
     pub(super) request: RequestId,
     pub(super) token: Option<ProgressToken>,
+    /// What is to be remembered when the request has succeeded.
+    pub(super) keeps: Option<Keep>,
     /// The service that works on the request.
     pub(super) line: u64,
     pub(super) stream: String,
@@ -54,6 +61,9 @@ struct Messages {
     /// The number that some reader has taken.
     taken: usize,
     ended: bool,
+    /// While it is there, a shutdown waits for the answer, whether or not somebody reads it.
+    work: Option<TaskTrackerToken>,
+    readers: usize,
     /// Whether they are being written to the store, for a reader at another instance.
     shared: bool,
     /// Whether that has come to its end.
@@ -70,6 +80,11 @@ impl Messages {
 
     fn total(&self) -> usize {
         self.forgotten + self.sent.len()
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        self.work = None;
     }
 
     fn add(&mut self, message: ServerJsonRpcMessage) {
@@ -91,19 +106,25 @@ pub(super) enum Next {
 }
 
 impl Flow {
+    /// The stream of a request that the service `line` is to work on; `work` is what a shutdown waits for.
     pub(super) fn new(
         session: SessionId,
-        request: RequestId,
-        token: Option<ProgressToken>,
+        request: &JsonRpcRequest<ClientRequest>,
         line: u64,
+        work: TaskTrackerToken,
     ) -> Arc<Self> {
+        let messages = Messages {
+            work: Some(work),
+            ..Messages::default()
+        };
         Arc::new(Self {
             line,
             session,
-            request,
-            token,
+            request: request.id.clone(),
+            token: request.request.get_meta().get_progress_token(),
+            keeps: Keep::of(&request.request),
             stream: unguessable(),
-            messages: Mutex::default(),
+            messages: Mutex::new(messages),
             grown: Notify::new(),
         })
     }
@@ -125,14 +146,16 @@ impl Flow {
                 return;
             }
             messages.add(message);
-            messages.ended = last;
+            if last {
+                messages.end();
+            }
         });
         self.grown.notify_waiters();
     }
 
     /// Ends the stream without an answer.
     pub(super) fn end(&self) {
-        self.messages(|messages| messages.ended = true);
+        self.messages(Messages::end);
         self.grown.notify_waiters();
     }
 
@@ -141,10 +164,35 @@ impl Flow {
         self.messages(|messages| !std::mem::replace(&mut messages.shared, true))
     }
 
-    /// All that there is to write has been written, or cannot be.
+    /// All that there is to write has been written.
     pub(super) fn written(&self) {
         self.messages(|messages| messages.written = true);
         self.grown.notify_waiters();
+    }
+
+    /// It could not be written; whoever asks for it may try again.
+    pub(super) fn unshare(&self) {
+        self.messages(|messages| messages.shared = false);
+        self.grown.notify_waiters();
+    }
+
+    /// The number of messages so far.
+    pub(super) fn total(&self) -> usize {
+        self.messages(|messages| messages.total())
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.messages(|messages| messages.ended)
+    }
+
+    /// Whether some reader has all that there will ever be.
+    fn is_read(&self) -> bool {
+        self.messages(|messages| messages.ended && messages.taken >= messages.total())
+    }
+
+    /// Whether there is, or will be, something in it that nobody reads here.
+    pub(super) fn is_left(&self) -> bool {
+        !self.is_read() && self.messages(|messages| messages.readers == 0)
     }
 
     /// Waits until what is being shared is in the store.
@@ -212,24 +260,70 @@ impl Flow {
     }
 }
 
-/// The events after the first `seen` messages; `primes` begins with an event that only tells where the stream is.
-pub(super) fn events(
+/// Somebody reads a stream.
+struct Reading {
     flow: Arc<Flow>,
-    instance: Arc<str>,
-    seen: usize,
-    primes: bool,
-) -> impl Stream<Item = ServerSseMessage> + Send {
-    let prime = primes.then(|| ServerSseMessage::priming(flow.position(&instance, seen).to_string(), RETRY));
-    let rest = stream::unfold((flow, instance, seen), |(flow, instance, seen)| async move {
-        let Next::Message(seen, message) = flow.next(seen).await else {
-            // this instance may be frozen when the stream has ended; what is to be kept of it is kept before
-            let _ = tokio::time::timeout(WRITTEN, flow.is_written()).await;
-            return None;
-        };
-        let event = event(&flow.position(&instance, seen), message);
-        Some((event, (flow, instance, seen)))
-    });
-    futures::StreamExt::chain(stream::iter(prime), rest)
+    sessions: Weak<Sessions>,
+}
+
+impl Reading {
+    fn new(flow: Arc<Flow>, sessions: Weak<Sessions>) -> Self {
+        flow.messages(|messages| messages.readers += 1);
+        Self { flow, sessions }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.flow.messages(|messages| messages.readers -= 1);
+        if let Some(sessions) = self.sessions.upgrade() {
+            sessions.left(&self.flow);
+        }
+    }
+}
+
+impl Sessions {
+    /// The events after the first `seen` messages; `primes` begins with an event that only tells where the stream is.
+    pub(super) fn events(
+        &self,
+        flow: Arc<Flow>,
+        seen: usize,
+        primes: bool,
+    ) -> impl Stream<Item = ServerSseMessage> + Send + use<> {
+        let instance = Arc::clone(&self.post.instance);
+        let prime =
+            primes.then(|| ServerSseMessage::priming(flow.position(&instance, seen).to_string(), RETRY));
+        let reading = Reading::new(flow, Weak::clone(&self.own));
+        let rest = stream::unfold(
+            (reading, instance, seen),
+            |(reading, instance, seen)| async move {
+                let flow = &reading.flow;
+                let Next::Message(seen, message) = flow.next(seen).await else {
+                    // this instance may be frozen when the stream has ended; what is to be kept of it is kept before
+                    let _ = tokio::time::timeout(WRITTEN, flow.is_written()).await;
+                    return None;
+                };
+                let event = event(&flow.position(&instance, seen), message);
+                Some((event, (reading, instance, seen)))
+            },
+        );
+        futures::StreamExt::chain(stream::iter(prime), rest)
+    }
+
+    /// A reader has left a stream here. When this instance is about to end, what is left goes into the store, for the
+    /// client to have it elsewhere.
+    fn left(&self, flow: &Arc<Flow>) {
+        if self.terms.drain.is_draining() && self.store.is_shared() && flow.is_left() {
+            self.write_out(Arc::clone(flow));
+        }
+    }
+
+    /// This instance is about to end: what nobody reads here can be had elsewhere.
+    pub(super) fn hand_over(&self) {
+        for flow in self.flows(|flows| flows.all()) {
+            self.left(&flow);
+        }
+    }
 }
 
 /// A message as an event.
@@ -265,6 +359,10 @@ impl Flows {
         self.by_name.get(stream).cloned()
     }
 
+    fn all(&self) -> Vec<Arc<Flow>> {
+        self.by_name.values().cloned().collect()
+    }
+
     /// The number of streams that have not ended.
     #[cfg(test)]
     pub(super) fn open(&self) -> usize {
@@ -281,9 +379,17 @@ impl Flows {
         self.bytes += ended.bytes;
         self.ended.push_back(ended);
         while self.ended.len() > MOST_KEPT || (self.bytes > MOST_BYTES && self.ended.len() > 1) {
-            self.forget_oldest();
+            self.make_room();
         }
         self.sweep();
+    }
+
+    /// Forgets a stream before its time: the oldest that a reader has whole, if there is such a one.
+    fn make_room(&mut self) {
+        let is_read = |ended: &Ended| self.get(&ended.stream).is_none_or(|flow| flow.is_read());
+        let first = self.ended.iter().position(is_read).unwrap_or_default();
+        let forgotten = self.ended.remove(first);
+        self.forget(forgotten);
     }
 
     /// Forgets what has been kept long enough.
@@ -293,12 +399,13 @@ impl Flows {
             .front()
             .is_some_and(|ended| ended.since.elapsed() >= KEPT)
         {
-            self.forget_oldest();
+            let oldest = self.ended.pop_front();
+            self.forget(oldest);
         }
     }
 
-    fn forget_oldest(&mut self) {
-        if let Some(ended) = self.ended.pop_front() {
+    fn forget(&mut self, ended: Option<Ended>) {
+        if let Some(ended) = ended {
             self.bytes -= ended.bytes;
             self.by_name.remove(&ended.stream);
         }
@@ -316,5 +423,47 @@ impl std::io::Write for Count {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rmcp::model::{PingRequest, ServerResult};
+
+    use super::*;
+    use crate::runtime::Drain;
+
+    fn answered(flows: &mut Flows) -> Arc<Flow> {
+        let id = RequestId::Number(1);
+        let ping = ClientRequest::PingRequest(PingRequest::default());
+        let JsonRpcMessage::Request(ping) = rmcp::model::ClientJsonRpcMessage::request(ping, id.clone())
+        else {
+            unreachable!()
+        };
+        let flow = Flow::new("session".into(), &ping, 1, Drain::default().answer());
+        flows.insert(&flow);
+        flow.send(ServerJsonRpcMessage::response(ServerResult::empty(()), id));
+        flows.ended(&flow);
+        flow
+    }
+
+    #[tokio::test]
+    async fn what_was_read_makes_room_for_what_was_not() {
+        let mut flows = Flows::default();
+        let unread = answered(&mut flows);
+        let read = answered(&mut flows);
+        assert!(matches!(read.next(0).await, Next::Message(1, _)));
+        assert!(matches!(read.next(1).await, Next::End));
+        for _ in 2..MOST_KEPT {
+            answered(&mut flows);
+        }
+        assert!(flows.get(&unread.stream).is_some() && flows.get(&read.stream).is_some());
+        let newest = answered(&mut flows);
+        assert!(flows.get(&read.stream).is_none(), "it can go first");
+        assert!(flows.get(&unread.stream).is_some());
+        answered(&mut flows);
+        assert!(flows.get(&unread.stream).is_none(), "then the oldest goes");
+        assert!(flows.get(&newest.stream).is_some());
+        assert_eq!(flows.ended.len(), MOST_KEPT);
     }
 }

@@ -17,8 +17,8 @@
 mod calls;
 mod event;
 mod flow;
+mod letters;
 mod line;
-
 mod parts;
 mod post;
 mod record;
@@ -27,6 +27,7 @@ mod resume;
 mod standalone;
 pub(crate) mod store;
 mod streams;
+mod waking;
 
 use std::{
     collections::HashMap,
@@ -36,28 +37,20 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
-use rmcp::{
-    model::{
-        ClientJsonRpcMessage, ClientNotification, ClientRequest, InitializeRequest, InitializeRequestParams,
-        InitializedNotification, JsonRpcMessage, RequestId, SubscribeRequestParams,
-    },
-    transport::streamable_http_server::SessionId,
-};
+use futures::StreamExt as _;
+use rmcp::{model::InitializeRequestParams, transport::streamable_http_server::SessionId};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::{calls::Answers, line::Line, record::owner, resident::Lease, streams::with_cause};
 use self::{
     flow::Flows,
-    post::{Inbox, Letter, Post},
-    record::{Record, pack, unguessable, unpack},
-    resident::{Resident, addressee},
+    post::{Letter, Post},
+    record::{Record, unguessable, unpack},
+    resident::Resident,
     store::{Failure, Store, Written},
 };
-use crate::{
-    caller::Restored,
-    changes::{Beyond, Change, Hub},
-};
+use crate::{changes::Hub, runtime::drain::Drain};
 
 /// How long a session is kept whose client does not come back after `initialize`.
 const UNCONFIRMED: Duration = Duration::from_secs(60);
@@ -73,6 +66,10 @@ const HIBERNATE: Duration = Duration::from_secs(10);
 const FORGET: Duration = Duration::from_secs(60);
 /// How often the idle are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
+/// How many sessions the store is told of at once.
+const AT_ONCE: usize = 16;
+/// For how long it is remembered that a session has ended: longer than the store takes to say what it was.
+const ENDED: Duration = Duration::from_secs(10);
 /// Beyond it a tombstone outlives everybody who may still believe in the session.
 const TOMB: Duration = Duration::from_secs(120);
 /// How often a change is tried that others get in the way of.
@@ -123,10 +120,8 @@ pub(crate) struct Terms {
     pub(crate) ttl: Duration,
     /// Whether this instance stands still between requests: what others may want of it is written down at once.
     pub(crate) freezes: bool,
-    /// Cancelled when streams have to end, so that clients go elsewhere.
-    pub(crate) draining: CancellationToken,
-    /// Cancelled when everything has to end.
-    pub(crate) streams: CancellationToken,
+    /// The shutdown, which waits for answers and ends streams.
+    pub(crate) drain: Drain,
 }
 
 /// All sessions, as far as this instance has to do with them.
@@ -134,6 +129,7 @@ pub(crate) struct Sessions {
     store: Arc<dyn Store>,
     post: Arc<Post>,
     residents: Mutex<HashMap<SessionId, Arc<Resident>>>,
+    ended: Mutex<HashMap<SessionId, Instant>>,
     flows: Mutex<Flows>,
     hub: Arc<Hub>,
     calls: calls::Calls,
@@ -167,6 +163,7 @@ impl Sessions {
             calls: calls::Calls::default(),
             changes: Mutex::default(),
             residents: Mutex::default(),
+            ended: Mutex::default(),
             flows: Mutex::default(),
             serve: Box::new(serve),
             terms,
@@ -183,6 +180,11 @@ impl Sessions {
 
     fn flows<T>(&self, with: impl FnOnce(&mut Flows) -> T) -> T {
         with(&mut self.flows.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The sessions that have ended a moment ago.
+    fn ended<T>(&self, with: impl FnOnce(&mut HashMap<SessionId, Instant>) -> T) -> T {
+        with(&mut self.ended.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn resident(&self, id: &str) -> Option<Arc<Resident>> {
@@ -205,9 +207,10 @@ impl Sessions {
             subscriptions: std::collections::BTreeSet::new(),
             events: unguessable(),
             listener: None,
+            generation: 0,
         };
         let id: SessionId = unguessable().into();
-        let value = pack(&record).map_err(|error| Absent::Broken(error.into()))?;
+        let value = record.pack()?;
         let ttl = self.terms.ttl.min(UNCONFIRMED);
         match self.store.write(&key(&id), value, None, ttl).await? {
             Written::Done(_) => Ok(id),
@@ -257,12 +260,16 @@ impl Sessions {
             .ok_or(Absent::Unknown)?;
         let record = unpack(&found.value).map_err(|error| Absent::Broken(error.into()))?;
         let id: SessionId = id.into();
-        Ok(self.residents(|residents| {
+        self.residents(|residents| {
+            // the letter that said so may have come while the store was asked
+            if self.ended(|ended| ended.contains_key(&id)) {
+                return Err(Absent::Unknown);
+            }
             let resident = residents
                 .entry(Arc::clone(&id))
                 .or_insert_with(|| Resident::new(id, record, found.version));
-            Lease::new(Arc::clone(resident))
-        }))
+            Ok(Lease::new(Arc::clone(resident)))
+        })
     }
 
     /// Asks the store whether a session is still as it is known here, and lets it live on if it is `used`. A store that
@@ -301,6 +308,9 @@ impl Sessions {
             }
             Err(error) => {
                 tracing::debug!(%error, "the store does not confirm a session; it goes on here");
+                if used {
+                    resident.owes();
+                }
                 self.post.failed();
                 Ok(())
             }
@@ -309,7 +319,12 @@ impl Sessions {
 
     /// Writes a session again that the store has lost.
     async fn put_back(&self, resident: &Resident) {
-        let Ok(value) = pack(&resident.record()) else {
+        let generation = rand::random();
+        let record = Record {
+            generation,
+            ..resident.record()
+        };
+        let Ok(value) = record.pack() else {
             return;
         };
         match self
@@ -319,7 +334,7 @@ impl Sessions {
         {
             Ok(Written::Done(version)) => {
                 tracing::warn!("the store had lost a session, which was put back");
-                resident.reset(version);
+                resident.reset(record, version);
             }
             Ok(Written::Conflict) => {}
             Err(error) => tracing::debug!(%error, "cannot put back a session"),
@@ -336,7 +351,7 @@ impl Sessions {
             }
             let mut record: Record = unpack(&found.value).map_err(|error| Absent::Broken(error.into()))?;
             with(&mut record);
-            let value = pack(&record).map_err(|error| Absent::Broken(error.into()))?;
+            let value = record.pack()?;
             let written = self.store.write(&key, value, Some(found.version), self.terms.ttl);
             if let Written::Done(version) = written.await? {
                 resident.refresh(record.clone(), version);
@@ -386,7 +401,11 @@ impl Sessions {
 
     /// Forgets a session and ends what is at work in it here.
     fn forget(&self, id: &str) {
-        if let Some(resident) = self.residents(|residents| residents.remove(id)) {
+        let resident = self.residents(|residents| {
+            self.ended(|ended| ended.insert(id.into(), Instant::now()));
+            residents.remove(id)
+        });
+        if let Some(resident) = resident {
             self.end_here(&resident);
         }
     }
@@ -404,234 +423,27 @@ impl Sessions {
         self.flows(|flows| flows.open())
     }
 
-    /// The way to the session's service, which is woken if it sleeps. `parts` are of the request that needs it.
-    async fn service(
-        &self,
-        resident: &Arc<Resident>,
-        parts: Option<&http::request::Parts>,
-        handshakes: bool,
-    ) -> Result<(u64, tokio::sync::mpsc::Sender<ClientJsonRpcMessage>), Absent> {
-        if let Some(service) = resident.service() {
-            return Ok(service);
-        }
-        let _one = resident.waking.lock().await;
-        if let Some(service) = resident.service() {
-            return Ok(service);
-        }
-        self.make_room()?;
-        let sessions = Weak::clone(&self.own);
-        let woken = resident.wake().ok_or(Absent::Unknown)?;
-        let record = resident.record();
-        let line = Line {
-            sessions,
-            resident: Arc::clone(resident),
-            number: woken.number,
-            messages: woken.messages,
-        };
-        (self.serve)(line, record.client.clone(), self.terms.streams.child_token());
-        let gone = |_gone| resident.why("the service of a session has ended");
-        let replay = |message: ClientJsonRpcMessage| mark(message, parts);
-        woken
-            .sender
-            .send(replay(initialize(record.client, woken.replay.clone())))
-            .await
-            .map_err(gone)?;
-        let replayed = woken.replayed.await;
-        replayed.map_err(|_ended| resident.why("the handshake was not answered"))?;
-        if !handshakes {
-            woken.sender.send(replay(initialized())).await.map_err(gone)?;
-        }
-        for uri in record.subscriptions {
-            woken
-                .sender
-                .send(replay(subscribe(uri, woken.replay.clone())))
-                .await
-                .map_err(gone)?;
-        }
-        resident.ready(woken.number);
-        Ok((woken.number, woken.sender))
+    /// Whether a session is known here.
+    #[cfg(test)]
+    pub(crate) fn knows(&self, id: &str) -> bool {
+        self.resident(id).is_some()
     }
 
-    /// Lets the service of the idlest session go when there are as many as there may be.
-    fn make_room(&self) -> Result<(), Absent> {
-        if self.residents(|residents| residents.len()) < self.terms.awake {
-            return Ok(());
-        }
-        let awake: Vec<_> = self.residents(|residents| {
-            residents
-                .values()
-                .filter(|resident| resident.is_awake())
-                .cloned()
-                .collect()
-        });
-        if awake.len() < self.terms.awake {
-            return Ok(());
-        }
-        let idle = awake.iter().filter(|resident| !resident.in_use());
-        let idlest = idle.min_by_key(|resident| resident.last_used());
-        match idlest {
-            Some(idlest) if idlest.hibernate(Duration::ZERO) => Ok(()),
-            _ => Err(Absent::Full),
-        }
+    /// Whether it is known that a session has ended.
+    #[cfg(test)]
+    pub(crate) fn has_ended(&self, id: &str) -> bool {
+        self.ended(|ended| ended.contains_key(id))
     }
 
-    /// Gives a message of the client to the handler.
-    async fn pass(
-        &self,
-        resident: &Arc<Resident>,
-        message: ClientJsonRpcMessage,
-        parts: Option<&http::request::Parts>,
-    ) -> Result<(), Absent> {
-        let handshakes = matches!(
-            &message,
-            JsonRpcMessage::Notification(notification)
-                if matches!(notification.notification, ClientNotification::InitializedNotification(_))
-        );
-        let (_, service) = self.service(resident, parts, handshakes).await?;
-        let sent = service.send(message).await;
-        sent.map_err(|_gone| resident.why("the service of a session has ended"))
-    }
-
-    /// Gives an answer of the client to whoever asked, here or elsewhere.
-    async fn answer(
-        &self,
-        resident: &Arc<Resident>,
-        mut message: ClientJsonRpcMessage,
-    ) -> Result<(), Absent> {
-        let id = match &mut message {
-            JsonRpcMessage::Response(response) => Some(&mut response.id),
-            JsonRpcMessage::Error(error) => error.id.as_mut(),
-            JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
-        };
-        let Some(id) = id else { return Ok(()) };
-        let Some((instance, number)) = addressee(id) else {
-            tracing::debug!("an answer to a question that nobody has asked");
-            return Ok(());
-        };
-        if *instance == *self.post.instance {
-            let Some(asked) = resident.answered(number) else {
-                tracing::debug!("an answer came when nobody waited for it any more");
-                return Ok(());
-            };
-            *id = asked;
-            if let Some((_, service)) = resident.service()
-                && service.send(message).await.is_err()
-            {
-                tracing::debug!("an answer came when nobody waited for it any more");
-            }
-            return Ok(());
-        }
-        if !self.store.is_shared() {
-            tracing::debug!("an answer to a question that nobody here has asked");
-            return Ok(());
-        }
-        let instance = instance.to_owned();
-        let letter = Letter::Deliver {
-            session: resident.id.to_string(),
-            message: Box::new(message),
-        };
-        Ok(self.post.send(&instance, &letter).await?)
-    }
-
-    /// Says that this instance lives, as long as somebody holds the sessions.
-    pub(crate) async fn announce(sessions: Weak<Self>) {
-        let Some(post) = sessions.upgrade().map(|sessions| Arc::clone(&sessions.post)) else {
-            return;
-        };
-        let mut announcing = std::pin::pin!(post.announce());
-        while sessions.strong_count() > 0 {
-            if tokio::time::timeout(NEWS, &mut announcing).await.is_ok() {
-                return;
-            }
-        }
-    }
-
-    /// Looks into the mailbox as long as somebody holds the sessions, and does what the letters say.
-    pub(crate) async fn run(sessions: Weak<Self>) {
-        let mut inbox = Inbox::default();
-        let Some(post) = sessions.upgrade().map(|sessions| Arc::clone(&sessions.post)) else {
-            return;
-        };
-        while sessions.strong_count() > 0 {
-            for letter in post.look(&mut inbox).await {
-                let Some(sessions) = sessions.upgrade() else {
-                    return;
-                };
-                sessions.read(letter).await;
-            }
-        }
-    }
-
-    async fn read(self: Arc<Self>, letter: Letter) {
-        match letter {
-            Letter::Deliver { session, message } => {
-                let Some(resident) = self.resident(&session) else {
-                    return;
-                };
-                if let Err(error) = self.deliver(&resident, *message).await {
-                    tracing::debug!(%error, "cannot deliver a message from another instance");
-                }
-            }
-            Letter::Ended { session } => self.forget(&session),
-            // a store that is slow holds up nobody else's letters
-            Letter::Changed { session } => drop(tokio::spawn(async move {
-                if let Some(resident) = self.resident(&session) {
-                    // what became of it is in the record, or the session is gone
-                    let _ = self.confirm(&resident, false).await;
-                    resident.heard.notify_waiters();
-                }
-            })),
-            Letter::Heard { session } => {
-                if let Some(resident) = self.resident(&session) {
-                    resident.heard.notify_waiters();
-                }
-            }
-            Letter::Share { session, stream } => self.share(&session, &stream),
-            Letter::Call { from, number, body } => self.answer_call(from, number, body),
-            Letter::Reply { number, body } => self.calls.reply(number, body),
-            // a client that takes nothing holds up nobody else's letters
-            Letter::Change(change) => drop(tokio::spawn(async move {
-                self.look_for_changes();
-                self.hub.tell_here(&change).await;
-            })),
-        }
-    }
-
-    /// A message that another instance has taken in, for something that is at work here.
-    async fn deliver(&self, resident: &Arc<Resident>, message: ClientJsonRpcMessage) -> Result<(), Absent> {
-        match &message {
-            JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => self.answer(resident, message).await,
-            JsonRpcMessage::Notification(_) => self.notify(resident, message).await.map(|_| ()),
-            JsonRpcMessage::Request(_) => Ok(()),
-        }
-    }
-
-    /// Gives a notification to the service, if one is awake and it concerns that one; says whether it did.
-    async fn notify(&self, resident: &Arc<Resident>, message: ClientJsonRpcMessage) -> Result<bool, Absent> {
-        let JsonRpcMessage::Notification(notification) = &message else {
-            return Ok(false);
-        };
-        let (cancelled, concerns) = match &notification.notification {
-            ClientNotification::CancelledNotification(cancelled) => {
-                let id = cancelled.params.request_id.clone();
-                let concerns = id.as_ref().is_some_and(|id| resident.works_on(id));
-                (id, concerns)
-            }
-            _ => (None, resident.asks()),
-        };
-        if !concerns {
-            return Ok(false);
-        }
-        let Some((_, service)) = resident.service() else {
-            return Ok(false);
-        };
-        let sent = service.send(message).await.is_ok();
-        if let Some(flow) = cancelled.and_then(|id| resident.finish(&id)) {
-            // rmcp answers nothing that was cancelled
-            flow.end();
-            self.flows(|flows| flows.ended(&flow));
-        }
-        Ok(sent)
+    /// Puts the sessions to sleep that nobody uses; whether all sleep.
+    #[cfg(test)]
+    pub(crate) fn put_all_to_sleep(&self) -> bool {
+        self.residents(|residents| {
+            residents.values().all(|resident| {
+                resident.hibernate(Duration::ZERO);
+                !resident.is_awake()
+            })
+        })
     }
 
     /// Looks after idle sessions as long as somebody holds the sessions.
@@ -645,6 +457,7 @@ impl Sessions {
                 return;
             };
             sessions.flows(Flows::sweep);
+            sessions.ended(|ended| ended.retain(|_, since| since.elapsed() < ENDED));
             sessions.put_to_sleep();
             sessions.keep_alive().await;
         }
@@ -675,9 +488,24 @@ impl Sessions {
                 .cloned()
                 .collect()
         });
-        for resident in due {
-            // gone is gone; a store that fails is asked again
-            let _ = self.confirm(&resident, true).await;
+        let told = |resident: Arc<Resident>| async move {
+            if self.post.is_failing() {
+                resident.owes();
+            } else {
+                // gone is gone; a store that fails is asked again
+                let _ = self.confirm(&resident, true).await;
+            }
+        };
+        futures::stream::iter(due)
+            .for_each_concurrent(AT_ONCE, told)
+            .await;
+    }
+
+    /// When a shutdown begins, what nobody reads here is handed over.
+    pub(crate) async fn leave(sessions: Weak<Self>, draining: CancellationToken) {
+        draining.cancelled().await;
+        if let Some(sessions) = sessions.upgrade() {
+            sessions.hand_over();
         }
     }
 
@@ -687,45 +515,6 @@ impl Sessions {
     }
 }
 
-impl Beyond for Sessions {
-    fn pass_on(&self, change: Change) -> BoxFuture<'_, ()> {
-        Box::pin(async move {
-            if self.keep_change(&change).await {
-                self.look_for_changes();
-            }
-            if let Err(error) = self.post.send_all(&Letter::Change(change)).await {
-                tracing::warn!(%error, "clients of other instances were not told of a change");
-            }
-        })
-    }
-}
-
 fn key(session: &str) -> String {
     format!("session:{session}")
-}
-
-fn initialize(client: InitializeRequestParams, id: RequestId) -> ClientJsonRpcMessage {
-    let request = InitializeRequest::new(client);
-    ClientJsonRpcMessage::request(ClientRequest::InitializeRequest(request), id)
-}
-
-fn initialized() -> ClientJsonRpcMessage {
-    ClientJsonRpcMessage::notification(ClientNotification::InitializedNotification(
-        InitializedNotification::default(),
-    ))
-}
-
-fn subscribe(uri: String, id: RequestId) -> ClientJsonRpcMessage {
-    #[expect(deprecated, reason = "what the protocol deprecates is still served")]
-    let request = rmcp::model::SubscribeRequest::new(SubscribeRequestParams::new(uri));
-    ClientJsonRpcMessage::request(ClientRequest::SubscribeRequest(request), id)
-}
-
-/// Marks a message as replayed: the handler sees what woke the session.
-fn mark(mut message: ClientJsonRpcMessage, parts: Option<&http::request::Parts>) -> ClientJsonRpcMessage {
-    if let Some(parts) = parts {
-        message.insert_extension(parts.clone());
-    }
-    message.insert_extension(Restored);
-    message
 }

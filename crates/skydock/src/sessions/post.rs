@@ -1,6 +1,7 @@
 //! Between instances: each has a mailbox in the store, which it looks into all the time.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
@@ -8,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use rmcp::model::ClientJsonRpcMessage;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -25,6 +27,10 @@ const LETTER: Duration = Duration::from_secs(120);
 const ROLL: Duration = Duration::from_secs(9);
 /// How often an instance says that it lives.
 const ANNOUNCE: Duration = Duration::from_secs(3);
+/// How long an instance is missed before it is believed to have ended.
+const MISSED: Duration = Duration::from_secs(4);
+/// The most instances that are missed at once.
+const MOST_MISSED: usize = 1_000;
 /// How long one look into the mailbox takes when nothing comes: together with the pause less than what counts as news.
 const LOOK: Duration = Duration::from_millis(600);
 /// What a store has not answered by then it does not answer.
@@ -78,6 +84,35 @@ pub(super) struct Post {
     /// Whether the store did not answer when it was last asked.
     failing: AtomicBool,
     retired: AtomicBool,
+    missed: Mutex<Missed>,
+}
+
+/// The instances that were not on the roll when they were looked for: when first, and when last.
+#[derive(Debug, Default)]
+struct Missed(HashMap<String, (Instant, Instant)>);
+
+impl Missed {
+    /// Notes a look; whether the instance is believed to have ended. One look is not enough: whoever could not reach
+    /// the store for a while is not on the roll either, until it says again that it lives.
+    fn look(&mut self, instance: &str, lives: bool, now: Instant) -> bool {
+        if lives {
+            self.0.remove(instance);
+            return false;
+        }
+        if self.0.len() >= MOST_MISSED {
+            self.0.retain(|_, (_, last)| now - *last < ROLL);
+        }
+        if self.0.len() >= MOST_MISSED && !self.0.contains_key(instance) {
+            return false;
+        }
+        let (first, last) = self.0.entry(instance.to_owned()).or_insert((now, now));
+        if now - *last >= ROLL {
+            // it may have come and gone meanwhile
+            *first = now;
+        }
+        *last = now;
+        now - *first >= MISSED
+    }
 }
 
 impl Post {
@@ -90,6 +125,7 @@ impl Post {
             next: AtomicI64::new(0),
             failing: AtomicBool::new(false),
             retired: AtomicBool::new(false),
+            missed: Mutex::default(),
         }
     }
 
@@ -154,15 +190,29 @@ impl Post {
         sent.await.into_iter().collect()
     }
 
-    /// Whether an instance lives.
-    pub(super) async fn lives(&self, instance: &str) -> Result<bool, Failure> {
-        Ok(self.store.roll().await?.iter().any(|other| other == instance))
+    /// Whether an instance has ended: it has said so, or was missed twice.
+    pub(super) async fn has_gone(&self, instance: &str) -> Result<bool, Failure> {
+        let lives = self.store.roll().await?.iter().any(|other| other == instance);
+        if !lives && self.store.read(&left(instance)).await?.is_some() {
+            return Ok(true);
+        }
+        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(missed.look(instance, lives, Instant::now()))
     }
 
-    /// Says that this instance is leaving.
+    /// Says that this instance has ended.
     pub(super) async fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
-        let left = self.store.announce(&self.instance, Duration::ZERO);
+        if !self.store.is_shared() {
+            return;
+        }
+        let left = async {
+            let left = left(&self.instance);
+            self.store
+                .write(&left, Bytes::from_static(b"left"), None, LETTER)
+                .await?;
+            self.store.announce(&self.instance, Duration::ZERO).await
+        };
         if !matches!(tokio::time::timeout(LOOK, left).await, Ok(Ok(()))) {
             tracing::debug!("the store was not told that this instance ends; it will find out");
         }
@@ -234,6 +284,11 @@ fn mailbox(instance: &str) -> String {
     format!("mail:{instance}")
 }
 
+/// What is there when an instance has said that it ended.
+fn left(instance: &str) -> String {
+    format!("left:{instance}")
+}
+
 /// A reader's place in the mailbox.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
@@ -249,5 +304,40 @@ pub(super) struct Expecting(Arc<Post>);
 impl Drop for Expecting {
     fn drop(&mut self) {
         self.0.questions.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_missed_once_may_be_late_and_who_is_missed_twice_has_ended() {
+        let mut missed = Missed::default();
+        let mut now = Instant::now();
+        let mut look = |after: Duration, lives: bool| {
+            now += after;
+            missed.look("a", lives, now)
+        };
+        assert!(!look(Duration::ZERO, false));
+        assert!(!look(MISSED / 2, false));
+        assert!(look(MISSED / 2, false));
+        // it was late
+        assert!(!look(Duration::ZERO, true));
+        assert!(!look(MISSED, false));
+        // what was so long ago says nothing
+        assert!(!look(ROLL, false));
+    }
+
+    #[test]
+    fn names_that_nobody_has_take_no_room() {
+        let mut missed = Missed::default();
+        let now = Instant::now();
+        for name in 0..MOST_MISSED * 2 {
+            missed.look(&name.to_string(), false, now);
+        }
+        assert_eq!(missed.0.len(), MOST_MISSED);
+        missed.look("a", false, now + ROLL);
+        assert_eq!(missed.0.len(), 1);
     }
 }

@@ -4,16 +4,20 @@ use std::{collections::BTreeSet, io::Read};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
-use rmcp::model::InitializeRequestParams;
+use rmcp::model::{ClientRequest, InitializeRequestParams};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
+
+use super::{Absent, store::Failure};
 
 /// What is smaller is not worth compressing.
 const WORTH: usize = 1_024;
 /// What a packed value may unfold to; more is not ours.
 const UNFOLDED: u64 = 64 << 20;
 /// The most resources that one session subscribes to.
-pub(super) const SUBSCRIPTIONS: usize = 1_000;
+const SUBSCRIPTIONS: usize = 1_000;
+/// What a session's record may come to, in bytes of JSON: every store takes it, and it is no burden on memory.
+const LARGEST: usize = 256 << 10;
 
 const PLAIN: u8 = 0;
 const DEFLATED: u8 = 1;
@@ -37,9 +41,74 @@ pub(super) struct Record {
     /// The instance that has the standalone stream, or had it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) listener: Option<String>,
+    /// Another one when the store has lost the record and it was put back: its versions begin anew.
+    #[serde(default)]
+    pub(super) generation: u64,
+}
+
+/// What a session's record is to remember of a request that has succeeded.
+#[derive(Debug, Clone)]
+pub(super) enum Keep {
+    Severity(u8),
+    Subscribe(String),
+    Unsubscribe(String),
+}
+
+impl Keep {
+    /// What is to be remembered of `request`.
+    pub(super) fn of(request: &ClientRequest) -> Option<Self> {
+        match request {
+            ClientRequest::SetLevelRequest(request) => {
+                #[expect(deprecated, reason = "what the protocol deprecates is still served")]
+                let level = request.params.level;
+                Some(Self::Severity(severity(level)))
+            }
+            ClientRequest::SubscribeRequest(request) => Some(Self::Subscribe(request.params.uri.clone())),
+            ClientRequest::UnsubscribeRequest(request) => Some(Self::Unsubscribe(request.params.uri.clone())),
+            _ => None,
+        }
+    }
+
+    /// Whether `record` has a place for it.
+    pub(super) fn fits(&self, record: &Record) -> bool {
+        match self {
+            Self::Subscribe(uri) => {
+                record.subscriptions.len() < SUBSCRIPTIONS || record.subscriptions.contains(uri)
+            }
+            Self::Severity(_) | Self::Unsubscribe(_) => true,
+        }
+    }
+
+    pub(super) fn write(&self, record: &mut Record) {
+        match self {
+            Self::Severity(severity) => record.severity = Some(*severity),
+            Self::Subscribe(uri) => drop(record.subscriptions.insert(uri.clone())),
+            Self::Unsubscribe(uri) => drop(record.subscriptions.remove(uri)),
+        }
+    }
+}
+
+/// How severe a level is: 0 is debug, 7 is emergency.
+#[expect(deprecated, reason = "what the protocol deprecates is still served")]
+pub(super) const fn severity(level: rmcp::model::LoggingLevel) -> u8 {
+    level as u8
 }
 
 impl Record {
+    /// As it is stored.
+    ///
+    /// # Errors
+    /// When it is larger than a record may be.
+    pub(super) fn pack(&self) -> Result<Bytes, Absent> {
+        let json = serde_json::to_vec(self).map_err(|error| Absent::Broken(error.into()))?;
+        let size = json.len();
+        if size > LARGEST {
+            let limit = LARGEST;
+            return Err(Absent::TooLarge(Failure::TooLarge { size, limit }));
+        }
+        Ok(pack_json(&json))
+    }
+
     /// Whether the session is `principal`'s.
     pub(super) fn belongs_to(&self, principal: Option<&str>) -> bool {
         self.owner == principal.map(owner)
@@ -70,20 +139,23 @@ pub(super) struct Unreadable(#[source] pub(super) Box<dyn std::error::Error + Se
 /// # Errors
 /// When the value cannot be JSON.
 pub(super) fn pack<T: Serialize>(value: &T) -> Result<Bytes, serde_json::Error> {
-    let json = serde_json::to_vec(value)?;
+    Ok(pack_json(&serde_json::to_vec(value)?))
+}
+
+fn pack_json(json: &[u8]) -> Bytes {
     if json.len() >= WORTH {
         let mut packed = DeflateEncoder::new(vec![DEFLATED], Compression::fast());
-        let written = std::io::Write::write_all(&mut packed, &json);
+        let written = std::io::Write::write_all(&mut packed, json);
         if let (Ok(()), Ok(packed)) = (written, packed.finish())
             && packed.len() <= json.len()
         {
-            return Ok(packed.into());
+            return packed.into();
         }
     }
     let mut plain = BytesMut::with_capacity(json.len() + 1);
     plain.put_u8(PLAIN);
-    plain.extend_from_slice(&json);
-    Ok(plain.freeze())
+    plain.extend_from_slice(json);
+    plain.freeze()
 }
 
 /// The value of [`pack`]ed bytes.

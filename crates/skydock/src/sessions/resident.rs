@@ -10,7 +10,10 @@ use std::{
 };
 
 use rmcp::{
-    model::{ClientJsonRpcMessage, ProgressToken, RequestId, ServerJsonRpcMessage},
+    model::{
+        ClientJsonRpcMessage, GetExtensions, GetMeta, JsonRpcRequest, ProgressToken, RequestId, ServerRequest,
+    },
+    service::OriginatingRequestId,
     transport::streamable_http_server::SessionId,
 };
 use tokio::{
@@ -71,6 +74,8 @@ struct Question {
     /// The service that asks, and what it calls the question.
     line: u64,
     id: RequestId,
+    /// What it calls the question's progress.
+    token: Option<ProgressToken>,
     origin: Option<RequestId>,
     _expecting: Expecting,
 }
@@ -82,8 +87,8 @@ struct Service {
     messages: mpsc::Sender<ClientJsonRpcMessage>,
     /// The id of what is replayed to it: nobody else can use it.
     replay: RequestId,
-    /// Told when the handler has seen the handshake.
-    replayed: Option<oneshot::Sender<()>>,
+    /// Told whether the handler agrees to the handshake, when it has seen that.
+    replayed: Option<oneshot::Sender<bool>>,
     ready: bool,
 }
 
@@ -93,7 +98,7 @@ pub(super) struct Woken {
     pub(super) replay: RequestId,
     pub(super) messages: mpsc::Receiver<ClientJsonRpcMessage>,
     pub(super) sender: mpsc::Sender<ClientJsonRpcMessage>,
-    pub(super) replayed: oneshot::Receiver<()>,
+    pub(super) replayed: oneshot::Receiver<bool>,
 }
 
 impl Resident {
@@ -144,7 +149,7 @@ impl Resident {
     /// What the store says now, unless something newer is known.
     pub(super) fn refresh(&self, record: Record, version: u64) {
         self.state(|state| {
-            if version >= state.version {
+            if version >= state.version || record.generation != state.record.generation {
                 state.record = record;
                 state.version = version;
             }
@@ -153,8 +158,9 @@ impl Resident {
     }
 
     /// The store has lost the record, and has this one now.
-    pub(super) fn reset(&self, version: u64) {
+    pub(super) fn reset(&self, record: Record, version: u64) {
         self.state(|state| {
+            state.record = record;
             state.version = version;
             state.seen = Instant::now();
             state.told = state.seen;
@@ -180,6 +186,11 @@ impl Resident {
     /// The store knows that the session is in use.
     pub(super) fn told(&self) {
         self.state(|state| state.told = Instant::now());
+    }
+
+    /// The store could not be told that the session is in use; that is still to be done.
+    pub(super) fn owes(&self) {
+        self.state(|state| state.touched = state.told);
     }
 
     /// How long ago the store was told that the session is in use.
@@ -247,8 +258,9 @@ impl Resident {
         })
     }
 
-    /// Whether `id` is that of something that was replayed to the service `line`; whoever woke it is told.
-    pub(super) fn replayed(&self, line: u64, id: &RequestId) -> bool {
+    /// Whether `id` is that of something that was replayed to the service `line`; whoever woke it is told whether the
+    /// handler `agreed`.
+    pub(super) fn replayed(&self, line: u64, id: &RequestId, agreed: bool) -> bool {
         let told = self.state(|state| {
             let service = state.service.as_mut();
             let service = service.filter(|service| service.number == line && service.replay == *id);
@@ -257,7 +269,7 @@ impl Resident {
         match told {
             Some(Some(told)) => {
                 // whoever woke the session may have gone
-                let _ = told.send(());
+                let _ = told.send(agreed);
                 true
             }
             Some(None) => true,
@@ -271,6 +283,13 @@ impl Resident {
             if let Some(service) = state.service.as_mut().filter(|service| service.number == number) {
                 service.ready = true;
             }
+        });
+    }
+
+    /// Lets this service go; it ends by itself.
+    pub(super) fn let_go(&self, number: u64) {
+        self.state(|state| {
+            state.service.take_if(|service| service.number == number);
         });
     }
 
@@ -321,6 +340,11 @@ impl Resident {
         })
     }
 
+    /// The stream of a request that is at work.
+    pub(super) fn flow(&self, id: &RequestId) -> Option<Arc<Flow>> {
+        self.state(|state| state.flows.get(id).cloned())
+    }
+
     /// A request is not at work any more.
     pub(super) fn finish(&self, id: &RequestId) -> Option<Arc<Flow>> {
         self.state(|state| state.flows.remove(id))
@@ -346,39 +370,48 @@ impl Resident {
         })
     }
 
-    /// Sends a message into the stream of the request that it belongs to; gives it back when there is none.
-    pub(super) fn send(
-        &self,
-        origin: Option<&RequestId>,
-        message: ServerJsonRpcMessage,
-    ) -> Option<ServerJsonRpcMessage> {
-        let flow = origin.and_then(|origin| self.state(|state| state.flows.get(origin).cloned()));
-        match flow {
-            Some(flow) => {
-                flow.send(message);
-                None
-            }
-            None => Some(message),
-        }
-    }
-
-    /// Notes a question of the service `line`; gives the id under which its answer finds its way back from anywhere.
+    /// Notes a question of the service `line`. It gets an id under which its answer finds its way back from anywhere,
+    /// and so does its progress.
     pub(super) fn ask(
         &self,
         post: &Arc<Post>,
         line: u64,
-        id: RequestId,
-        origin: Option<RequestId>,
-    ) -> RequestId {
+        question: &mut JsonRpcRequest<ServerRequest>,
+    ) -> Option<RequestId> {
         let number = post.number();
-        let question = Question {
+        let address = address(&post.instance, number);
+        let origin = question.request.extensions().get::<OriginatingRequestId>();
+        let origin = origin.map(|origin| origin.0.clone());
+        let meta = question.request.get_meta_mut();
+        let token = meta.get_progress_token();
+        if token.is_some() {
+            meta.set_progress_token(ProgressToken(address.clone()));
+        }
+        let asked = Question {
             line,
-            id,
-            origin,
+            id: std::mem::replace(&mut question.id, address),
+            token,
+            origin: origin.clone(),
             _expecting: post.expects(),
         };
-        self.state(|state| state.questions.insert(number, question));
-        address(&post.instance, number)
+        self.state(|state| state.questions.insert(number, asked));
+        origin
+    }
+
+    /// Nobody waits any more for answers to the questions that were asked for a request: gives the ids that the client
+    /// knows them by.
+    pub(super) fn drop_questions(&self, instance: &str, line: u64, request: &RequestId) -> Vec<RequestId> {
+        self.state(|state| {
+            let dropped = state
+                .questions
+                .extract_if(|_, question| question.line == line && question.origin.as_ref() == Some(request));
+            dropped.map(|(number, _)| address(instance, number)).collect()
+        })
+    }
+
+    /// What the service that has asked the question with this number calls its progress.
+    pub(super) fn token_of(&self, number: i64) -> Option<ProgressToken> {
+        self.state(|state| state.questions.get(&number)?.token.clone())
     }
 
     /// A question is not open any more, which `line` calls `id`: gives the id that the client knows it by, and the
@@ -404,11 +437,6 @@ impl Resident {
             let question = state.questions.remove(&number)?;
             (state.lines == question.line).then_some(question.id)
         })
-    }
-
-    /// Whether the client was asked something here that it has not answered.
-    pub(super) fn asks(&self) -> bool {
-        self.state(|state| !state.questions.is_empty())
     }
 
     /// Opens a standalone stream, which from now on is the one that speaks.
@@ -483,5 +511,37 @@ pub(crate) struct Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         self.lease.0.state(|state| state.claims.remove(&self.id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rmcp::model::InitializeRequestParams;
+
+    use super::*;
+
+    fn record(severity: u8, generation: u64) -> Record {
+        Record {
+            client: InitializeRequestParams::default(),
+            owner: None,
+            severity: Some(severity),
+            subscriptions: std::collections::BTreeSet::new(),
+            events: String::new(),
+            listener: None,
+            generation,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_older_is_not_believed_unless_the_store_has_begun_anew() {
+        let resident = Resident::new("session".into(), record(5, 0), 5);
+        resident.refresh(record(4, 0), 4);
+        assert_eq!(resident.severity(), Some(5));
+        resident.refresh(record(6, 0), 6);
+        assert_eq!(resident.severity(), Some(6));
+        resident.refresh(record(1, 7), 1);
+        assert_eq!(resident.severity(), Some(1));
+        resident.refresh(record(2, 7), 2);
+        assert_eq!(resident.severity(), Some(2));
     }
 }

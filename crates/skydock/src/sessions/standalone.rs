@@ -66,11 +66,12 @@ impl Said {
 }
 
 impl Sessions {
-    /// Says something to the session's client that belongs to no request. What nobody listens to is not kept.
-    pub(super) async fn say(&self, resident: &Arc<Resident>, message: &ServerJsonRpcMessage) {
+    /// Says something to the session's client that belongs to no request; whether it can reach it. What nobody has
+    /// ever listened to is not kept.
+    pub(super) async fn say(&self, resident: &Arc<Resident>, message: &ServerJsonRpcMessage) -> bool {
         let found = self.store.read(&super::key(&resident.id)).await;
         let record = match found {
-            Ok(Some(found)) if found.value.is_empty() => return,
+            Ok(Some(found)) if found.value.is_empty() => return false,
             Ok(Some(found)) => unpack::<Record>(&found.value).ok(),
             Ok(None) | Err(_) => None,
         };
@@ -80,20 +81,21 @@ impl Sessions {
         );
         let Some(listener) = listener else {
             tracing::debug!("a message to a client that has no standalone stream");
-            return;
+            return false;
         };
         if let Err(error) = self.keep_message(resident, message).await {
             tracing::warn!(%error, "a message to a client is lost");
-            return;
+            return false;
         }
         if *listener == *self.post.instance {
             resident.heard.notify_waiters();
-            return;
+            return true;
         }
         let session = resident.id.to_string();
         if let Err(error) = self.post.send(&listener, &Letter::Heard { session }).await {
             tracing::debug!(%error, "a listener was not told; it will look by itself");
         }
+        true
     }
 
     /// Keeps a change for the standalone streams of all sessions, and says whether that was done.
@@ -101,14 +103,7 @@ impl Sessions {
         let kept = async {
             let value = pack(change).map_err(|error| Failure::Unavailable(error.into()))?;
             let entries = split(&value, self.store.limit());
-            let number = self.store.append(CHANGES, entries, KEPT).await?;
-            let past = self
-                .changes
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .add(number);
-            self.trim(CHANGES, past).await;
-            Ok::<_, Failure>(())
+            self.write_down(CHANGES, &self.changes, entries).await
         };
         kept.await
             .inspect_err(|error| tracing::warn!(%error, "a change is not told to the clients of sessions"))
@@ -127,24 +122,21 @@ impl Sessions {
     async fn keep_message(&self, resident: &Resident, message: &ServerJsonRpcMessage) -> Result<(), Failure> {
         let value = pack(message).map_err(|error| Failure::Unavailable(error.into()))?;
         let entries = split(&value, self.store.limit());
-        let log = log(&resident.id);
-        let number = self.store.append(&log, entries, KEPT).await?;
-        let past = resident
-            .said
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .add(number);
-        self.trim(&log, past).await;
-        Ok(())
+        self.write_down(&log(&resident.id), &resident.said, entries)
+            .await
+            .map(drop)
     }
 
-    /// Forgets what no client will ask for any more.
-    async fn trim(&self, log: &str, past: Option<u64>) {
+    /// Adds entries to a log, gives the number of the last, and forgets what no client will ask for any more.
+    async fn write_down(&self, log: &str, said: &Mutex<Said>, entries: Vec<Bytes>) -> Result<u64, Failure> {
+        let number = self.store.append(log, entries, KEPT).await?;
+        let past = said.lock().unwrap_or_else(PoisonError::into_inner).add(number);
         if let Some(past) = past
             && let Err(error) = self.store.trim(log, past).await
         {
             tracing::debug!(%error, "cannot forget what is past");
         }
+        Ok(number)
     }
 
     /// Opens the session's standalone stream at this instance, after a place in it or at its end.
@@ -172,7 +164,7 @@ impl Sessions {
         self.service(resident, None, false).await?;
         let place = match after {
             Some(after) => after,
-            None => self.end_of(&resident.id).await?,
+            None => self.end_of(resident).await?,
         };
         let primes = record.client.protocol_version >= ProtocolVersion::V_2025_11_25;
         let key = record.events;
@@ -200,11 +192,12 @@ impl Sessions {
     }
 
     /// The end of a session's standalone stream: what comes from now on is after it.
-    async fn end_of(&self, session: &str) -> Result<Place, Failure> {
+    async fn end_of(&self, resident: &Resident) -> Result<Place, Failure> {
         let begin = || split(&Bytes::from_static(BEGIN), usize::MAX);
+        let log = log(&resident.id);
         Ok(Place {
-            said: self.store.append(&log(session), begin(), KEPT).await?,
-            changes: self.store.append(CHANGES, begin(), KEPT).await?,
+            said: self.write_down(&log, &resident.said, begin()).await?,
+            changes: self.write_down(CHANGES, &self.changes, begin()).await?,
         })
     }
 }
@@ -227,7 +220,7 @@ impl Reader {
             if !self.ready.is_empty() {
                 continue;
             }
-            let draining = self.sessions.terms.draining.clone();
+            let draining = self.sessions.terms.drain.draining().clone();
             tokio::select! {
                 () = heard => {}
                 () = tokio::time::sleep(LOOK) => {}

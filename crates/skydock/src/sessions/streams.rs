@@ -8,9 +8,10 @@ use std::{
 
 use futures::{Stream, future::Either};
 use rmcp::{
+    ErrorData,
     model::{
-        ClientJsonRpcMessage, ClientNotification, ClientRequest, GetExtensions, GetMeta, JsonRpcMessage,
-        ProtocolVersion, ServerJsonRpcMessage,
+        ClientJsonRpcMessage, ClientNotification, ErrorCode, GetExtensions, JsonRpcMessage, ProtocolVersion,
+        ServerJsonRpcMessage,
     },
     transport::streamable_http_server::{SessionId, SessionManager, session::ServerSseMessage},
 };
@@ -19,10 +20,7 @@ use sync_wrapper::SyncWrapper;
 use super::{
     Absent, Line, Sessions,
     event::EventId,
-    flow::{Flow, events},
-    line::severity,
-    post::Letter,
-    record::SUBSCRIPTIONS,
+    flow::Flow,
     resident::{Lease, Resident},
 };
 use crate::passage::Passage;
@@ -82,43 +80,6 @@ impl Sessions {
         self.resident(id).ok_or(Absent::Unknown)
     }
 
-    /// Keeps what a request changes of its session.
-    async fn keep(&self, resident: &Resident, request: &ClientRequest) -> Result<(), Absent> {
-        match request {
-            ClientRequest::SetLevelRequest(request) => {
-                #[expect(deprecated, reason = "what the protocol deprecates is still served")]
-                let severity = severity(request.params.level);
-                self.change(resident, |record| record.severity = Some(severity))
-                    .await?;
-            }
-            ClientRequest::SubscribeRequest(request) => {
-                let uri = &request.params.uri;
-                let full = resident.with_record(|record| record.subscriptions.len() >= SUBSCRIPTIONS);
-                if full {
-                    tracing::info!("a session has as many subscriptions as it may; one more is not kept");
-                    return Ok(());
-                }
-                let subscribe = |record: &mut super::Record| {
-                    record.subscriptions.insert(uri.clone());
-                };
-                self.change(resident, subscribe).await?;
-            }
-            ClientRequest::UnsubscribeRequest(request) => {
-                let uri = &request.params.uri;
-                let unsubscribe = |record: &mut super::Record| {
-                    record.subscriptions.remove(uri);
-                };
-                self.change(resident, unsubscribe).await?;
-            }
-            _ => return Ok(()),
-        }
-        let session = resident.id.to_string();
-        if let Err(error) = self.post.send_all(&Letter::Changed { session }).await {
-            tracing::debug!(%error, "others were not told of a session's change; they will ask");
-        }
-        Ok(())
-    }
-
     /// Has a request worked on; gives what is sent in answer to it.
     async fn stream(
         &self,
@@ -129,8 +90,6 @@ impl Sessions {
         let JsonRpcMessage::Request(request) = &message else {
             return Err(Absent::Broken("not a request".into()));
         };
-        self.keep(&resident, &request.request).await?;
-        let token = request.request.get_meta().get_progress_token();
         let parts = request
             .request
             .extensions()
@@ -138,7 +97,15 @@ impl Sessions {
             .cloned();
         // the service is woken first, so that what it is told of the handshake cannot meet the request
         let (line, _) = self.service(&resident, parts.as_ref(), false).await?;
-        let flow = Flow::new(Arc::clone(id), request.id.clone(), token, line);
+        let flow = Flow::new(Arc::clone(id), request, line, self.terms.drain.answer());
+        if let Some(keep) = &flow.keeps
+            && !resident.with_record(|record| keep.fits(record))
+        {
+            let text = "this session has as many subscriptions as it may";
+            let refused = ErrorData::new(ErrorCode(-32000), text, None);
+            flow.send(ServerJsonRpcMessage::error(refused, Some(flow.request.clone())));
+            return Ok(Leased::new(self.events(flow, 0, false), &resident));
+        }
         if !resident.begin(&flow) {
             return Err(Absent::Unknown);
         }
@@ -151,16 +118,12 @@ impl Sessions {
         }
         let passage = parts.as_ref().and_then(|parts| parts.extensions.get::<Passage>());
         let whole = passage.is_some_and(|passage| passage.whole);
-        if self.terms.freezes
-            && !whole
-            && let Some(sessions) = self.own.upgrade()
-        {
-            sessions.write_out(Arc::clone(&flow));
+        if self.terms.freezes && !whole {
+            self.write_out(Arc::clone(&flow));
         }
         let primes =
             resident.with_record(|record| record.client.protocol_version >= ProtocolVersion::V_2025_11_25);
-        let events = events(flow, Arc::clone(&self.post.instance), 0, primes);
-        Ok(Leased::new(events, &resident))
+        Ok(Leased::new(self.events(flow, 0, primes), &resident))
     }
 
     /// Takes in what needs no answer.
@@ -181,15 +144,7 @@ impl Sessions {
                 .cloned();
             return self.pass(&resident, message, parts.as_ref()).await;
         }
-        // the request that it is about may be at work here or anywhere
-        if self.notify(&resident, message.clone()).await? {
-            return Ok(());
-        }
-        let letter = Letter::Deliver {
-            session: id.to_string(),
-            message: Box::new(message),
-        };
-        Ok(self.post.send_all(&letter).await?)
+        self.pass_notice(&resident, message).await
     }
 
     /// The stream that an event belongs to, after it.

@@ -123,6 +123,29 @@ mod valkey {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn what_has_expired_is_thrown_out_of_a_log_that_goes_on() {
+        let server = standin::valkey::server(&[]);
+        let store = at(&format!("valkey://127.0.0.1:{}", server.port)).await;
+        for _ in 0..3 {
+            store
+                .append("old", vec![bytes("a"), bytes("b")], SHORT)
+                .await
+                .unwrap();
+        }
+        let kept = store.append("old", vec![bytes("c")], LONG).await.unwrap();
+        sleep(PAST).await;
+        store.append("old", vec![bytes("d")], SHORT).await.unwrap();
+        let left = store.follow("old", 0, Patience::NONE).await.unwrap();
+        assert_eq!(values(&left), [bytes("c"), bytes("d")]);
+        assert_eq!(left[0].number, kept);
+        sleep(PAST).await;
+        store.append("old", vec![bytes("e")], SHORT).await.unwrap();
+        let left = store.follow("old", 0, Patience::NONE).await.unwrap();
+        // what was promised for longer is not thrown out, nor what comes after it
+        assert_eq!(values(&left), [bytes("c"), bytes("d"), bytes("e")]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn a_follower_need_not_look_to_be_woken() {
         let (server, nodes) = (standin::valkey::server(&[]), standin::valkey::cluster());
         let rarely = Patience {

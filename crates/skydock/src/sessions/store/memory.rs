@@ -16,6 +16,8 @@ use super::{Entry, Failure, Patience, Record, Store, Written, fits};
 const LIMIT: usize = 64 << 20;
 /// What has expired is thrown out when this many changes have been made since the last time.
 const SWEEP: usize = 1_024;
+/// What all logs may come to, in bytes; beyond it a log that grows forgets its oldest entries.
+const LOGS: usize = 256 << 20;
 
 /// Records, logs and the roll in memory. Hosts in one process can share one.
 #[derive(Debug)]
@@ -33,6 +35,9 @@ struct Kept {
     changes: usize,
     /// Records that hold something; those that expired since the last sweep included.
     taken: usize,
+    /// What the entries of all logs come to, those that expired since the last sweep included, and may come to.
+    bytes: usize,
+    room: usize,
     /// The highest number that an entry of any log has had.
     last: u64,
 }
@@ -46,6 +51,12 @@ struct Expiring<T> {
 impl<T> Expiring<T> {
     fn live(&self) -> Option<&T> {
         (self.until > Instant::now()).then_some(&self.kept)
+    }
+}
+
+impl Expiring<Entry> {
+    const fn bytes(&self) -> usize {
+        self.kept.value.len()
     }
 }
 
@@ -70,6 +81,7 @@ impl Kept {
             .count();
         self.logs
             .retain(|_, log| log.back().is_some_and(|entry| entry.until > now));
+        self.bytes = self.logs.values().flatten().map(Expiring::bytes).sum();
         self.roll.retain(|_, until| *until > now);
     }
 
@@ -102,8 +114,9 @@ impl Kept {
 
     fn append(&mut self, log: &str, entries: Vec<Bytes>, until: Instant) -> u64 {
         let log = self.logs.entry(log.to_owned()).or_default();
-        while log.front().is_some_and(|entry| entry.live().is_none()) {
-            log.pop_front();
+        self.bytes += entries.iter().map(Bytes::len).sum::<usize>();
+        while let Some(entry) = log.pop_front_if(|entry| entry.live().is_none() || self.bytes > self.room) {
+            self.bytes -= entry.bytes();
         }
         for value in entries {
             self.last += 1;
@@ -129,8 +142,12 @@ impl Record {
 impl Memory {
     /// Room for so many records that hold something.
     pub(crate) fn new(places: usize) -> Self {
+        let kept = Kept {
+            room: LOGS,
+            ..Kept::default()
+        };
         Self {
-            kept: Mutex::default(),
+            kept: Mutex::new(kept),
             grown: Notify::new(),
             places,
         }
@@ -216,7 +233,7 @@ impl Store for Memory {
         self.kept(|kept| {
             if let Some(log) = kept.logs.get_mut(log) {
                 let seen = log.partition_point(|entry| entry.kept.number <= through);
-                log.drain(..seen);
+                kept.bytes -= log.drain(..seen).map(|entry| entry.bytes()).sum::<usize>();
             }
         });
         Ok(())

@@ -46,7 +46,7 @@ return found
 });
 
 /// Takes the ttl in ms, a mark, the channel and the name under which to tell that the log has grown, and the entries;
-/// gives the id of the last one.
+/// gives the id of the last one. What has expired is thrown out, a little each time.
 ///
 /// Looks for its mark among the latest entries first, in case this is sent again because the answer was lost. An id
 /// has room for 2^20 entries of one millisecond, which run out when the clock has been set back for long; then the
@@ -68,8 +68,15 @@ for look = 1, 16 do
 end
 local id
 for entry = 5, #ARGV do
-    id = redis.call('XADD', KEYS[1], start, 'mark', ARGV[2], 'value', ARGV[entry])
+    id = redis.call('XADD', KEYS[1], start, 'mark', ARGV[2], 'value', ARGV[entry], 'ttl', ARGV[1])
     start = '*'
+end
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+for look = 1, 8 + #ARGV do
+    local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+    local ms = string.match(first[1], '^(%d+)')
+    if ms + first[2][6] >= now then break end
+    redis.call('XDEL', KEYS[1], first[1])
 end
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 redis.pcall('PUBLISH', ARGV[3], ARGV[4])
