@@ -16,6 +16,7 @@ mod elsewhere;
 mod emulator;
 mod hostile;
 mod negotiation;
+mod secrets;
 mod shape;
 mod standins;
 mod topology;

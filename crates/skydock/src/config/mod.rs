@@ -1,12 +1,13 @@
 //! Flags and environment, read once, every fault named at once.
 
+mod keys;
 mod lambda;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use clap::Args;
-use sha2::{Digest, Sha256};
 
+pub use self::keys::Key;
 pub(crate) use self::lambda::no_sessions;
 pub use self::lambda::{Lambda, LambdaResponse};
 use crate::{
@@ -76,12 +77,12 @@ pub struct Flags {
     /// Seconds that an unused session is kept
     #[arg(long, env = "SKYDOCK_SESSION_TTL", value_name = "SECONDS")]
     pub session_ttl: Option<String>,
-    /// A file with at least 32 bytes that sign the state of a question; the same on every instance (repeatable: the first
-    /// one signs, the others are known as well, while keys change)
+    /// At least 32 bytes that sign the state of a question, the same on every instance: a file, env:VARIABLE, or the ARN of
+    /// a secret in AWS Secrets Manager (repeatable: the first one signs, the others are known as well, while keys change)
     #[arg(
         long = "state-key",
         env = "SKYDOCK_STATE_KEY",
-        value_name = "FILE",
+        value_name = "KEY",
         value_delimiter = ','
     )]
     pub state_keys: Vec<String>,
@@ -95,12 +96,12 @@ impl Flags {
     /// the flag.
     ///
     /// # Errors
-    /// When a file cannot be read or is too short; [`Config::read`] names that fault as well.
+    /// When a key cannot be had or is too short; [`Config::read`] names that fault as well.
     pub fn keys(&self) -> Result<Vec<Key>, Faults> {
         let mut faults = Faults::default();
         let mut keys = Vec::new();
-        for path in &self.state_keys {
-            keys.extend(faults.take(read_key(path)));
+        for source in &self.state_keys {
+            keys.extend(faults.take(keys::read(source)).into_iter().flatten());
         }
         if faults.is_empty() { Ok(keys) } else { Err(faults) }
     }
@@ -127,56 +128,6 @@ impl Mode {
             Self::Stateless => "stateless",
             Self::Json => "json",
         }
-    }
-}
-
-/// Key material that no log shows.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Key(Vec<u8>);
-
-impl Key {
-    /// The least number of bytes that make a key.
-    pub const MIN_BYTES: usize = 32;
-
-    /// A key of this process alone, from the operating system's random numbers.
-    #[must_use]
-    pub fn random() -> Self {
-        Self(rand::random::<[u8; Self::MIN_BYTES]>().to_vec())
-    }
-
-    /// A name that tells keys apart and nothing about them.
-    pub(crate) fn id(&self) -> String {
-        let digest = Sha256::digest(&self.0);
-        digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    /// The bytes, for what signs with them. They belong in no log and no message.
-    #[must_use]
-    pub fn expose(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl TryFrom<Vec<u8>> for Key {
-    type Error = Faults;
-
-    /// A key from a store of secrets.
-    fn try_from(bytes: Vec<u8>) -> Result<Self, Faults> {
-        if bytes.len() < Self::MIN_BYTES {
-            let wanted = format!(
-                "holds {} bytes; at least {} are needed",
-                bytes.len(),
-                Self::MIN_BYTES
-            );
-            return Err(Faults::one("the key", "", wanted));
-        }
-        Ok(Self(bytes))
-    }
-}
-
-impl std::fmt::Debug for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Key(…)")
     }
 }
 
@@ -416,25 +367,6 @@ fn read_limits(flags: &Flags, limits: &mut Limits, faults: &mut Faults) {
     ) {
         limits.sessions = sessions;
     }
-}
-
-fn read_key(path: &str) -> Result<Key, Faults> {
-    let name = "--state-key (SKYDOCK_STATE_KEY)";
-    let bytes = std::fs::read(PathBuf::from(path)).map_err(|error| {
-        Faults::one(
-            name,
-            path,
-            format!("cannot be read ({error}); name a file with a key"),
-        )
-    })?;
-    let found = bytes.len();
-    Key::try_from(bytes).map_err(|_short| {
-        Faults::one(
-            name,
-            path,
-            format!("holds {found} bytes; at least {} are needed", Key::MIN_BYTES),
-        )
-    })
 }
 
 #[cfg(test)]

@@ -20,12 +20,14 @@ use http::{Request, Response, StatusCode};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ElicitRequestParams,
-        ElicitationSchema, InitializeRequestParams, InitializeResult, LoggingLevel,
-        LoggingMessageNotificationParam, ProgressNotificationParam, ServerCapabilities, ServerConfig,
-        SetLevelRequestParams, SubscribeRequestParams,
+        CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams, ContentBlock,
+        CreateTaskResult, ElicitRequestParams, ElicitationSchema, GetTaskParams, GetTaskResult,
+        InitializeRequestParams, InitializeResult, LoggingLevel, LoggingMessageNotificationParam,
+        ProgressNotificationParam, ServerCapabilities, ServerConfig, SetLevelRequestParams,
+        SubscribeRequestParams,
     },
     service::{NotificationContext, RequestContext},
+    task_manager::{TaskExit, TaskManager, TaskOptions},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -175,7 +177,26 @@ struct Name {
 }
 rmcp::elicit_safe!(Name);
 
-struct Handler(Signs);
+struct Handler(Signs, TaskManager);
+
+impl Handler {
+    /// Begins a task that ends when it may.
+    fn begin(&self) -> CallToolResponse {
+        let may_end = Arc::clone(&self.0.may_end);
+        let task = self.1.spawn(TaskOptions::new(), |task| {
+            Box::pin(async move {
+                tokio::select! {
+                    () = task.cancelled() => Err(TaskExit::Cancelled),
+                    permit = may_end.acquire() => {
+                        permit.unwrap().forget();
+                        Ok(CallToolResult::success(vec![ContentBlock::text("done")]))
+                    }
+                }
+            })
+        });
+        CreateTaskResult::new(task).into()
+    }
+}
 
 impl Signs {
     /// Asks, and does not wait for the answer when it may end.
@@ -219,6 +240,7 @@ impl ServerHandler for Handler {
                 .enable_resources()
                 .enable_resources_subscribe()
                 .enable_logging()
+                .enable_tasks()
                 .build(),
         )
     }
@@ -255,6 +277,22 @@ impl ServerHandler for Handler {
         counter.fetch_add(1, Ordering::SeqCst);
     }
 
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        self.1.get_task(&request.task_id).map(GetTaskResult::new)
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.1.cancel_task(&request.task_id)
+    }
+
     async fn set_level(
         &self,
         _request: SetLevelRequestParams,
@@ -283,6 +321,7 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let text = match request.name.as_ref() {
+            "task" => return Ok(self.begin()),
             "give-up" => self.0.give_up(&context).await,
             "ask-aside" => ask_aside(&context).await,
             "ask" => match Ask::from(&context).form::<Name>("name", "Who are you?").await? {
@@ -363,7 +402,7 @@ impl Fleet {
                 limits: limits.clone(),
                 ..Config::default()
             };
-            let handler = Handler(signs.clone());
+            let handler = Handler(signs.clone(), TaskManager::new());
             let guard = Guard::new(handler, config.limits.clone(), &keys, Changes::default(), true);
             let door = Door::new(&[], &[]);
             let shared: Arc<dyn Store> = Arc::<Counted>::clone(&store);
@@ -1245,4 +1284,78 @@ async fn streams_are_not_without_number() {
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     drop(streams);
     fleet.listen(0, &session, None).await;
+}
+
+/// A request of 2026-07-28, and what it is answered.
+async fn modern(fleet: &Fleet, instance: usize, principal: &str, method: &str, mut params: Value) -> Value {
+    let name = params["name"].as_str().or(params["taskId"].as_str());
+    let name = name.unwrap_or_default().to_owned();
+    params["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}},
+    });
+    let mut request = post(None, &request(1, method, params));
+    let headers = request.headers_mut();
+    headers.insert("mcp-protocol-version", "2026-07-28".parse().unwrap());
+    headers.insert("mcp-method", method.parse().unwrap());
+    headers.insert("mcp-name", name.parse().unwrap());
+    request.extensions_mut().insert(Principal::new(principal));
+    let body = fleet.send(instance, request).await.into_body();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    // one object, or a stream whose last message is the answer
+    let text = std::str::from_utf8(&body).unwrap();
+    let last = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .next_back();
+    serde_json::from_str(last.unwrap_or(text)).unwrap()
+}
+
+#[tokio::test]
+async fn a_task_is_its_owners_at_every_instance() {
+    let fleet = Fleet::new(2).await;
+    let begun = modern(&fleet, 0, "ada", "tools/call", json!({"name": "task"})).await;
+    let task = json!({"taskId": begun["result"]["taskId"]});
+    assert!(task["taskId"].is_string(), "{begun}");
+    for instance in [0, 1] {
+        for method in ["tasks/get", "tasks/cancel"] {
+            let answer = modern(&fleet, instance, "mallory", method, task.clone()).await;
+            assert_eq!(
+                answer["error"]["code"], -32602,
+                "{method} at {instance}: {answer}"
+            );
+        }
+        let answer = modern(&fleet, instance, "ada", "tasks/get", task.clone()).await;
+        assert_eq!(answer["result"]["status"], "working", "at {instance}: {answer}");
+    }
+    fleet.signs.may_end.add_permits(1);
+    for instance in [1, 0] {
+        let done = async {
+            loop {
+                let answer = modern(&fleet, instance, "ada", "tasks/get", task.clone()).await;
+                if answer["result"]["status"] == "completed" {
+                    return;
+                }
+                assert_eq!(answer["result"]["status"], "working", "at {instance}: {answer}");
+            }
+        };
+        tokio::time::timeout(PATIENCE, done)
+            .await
+            .expect("it does not end");
+        let answer = modern(&fleet, instance, "mallory", "tasks/get", task.clone()).await;
+        assert_eq!(answer["error"]["code"], -32602, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_whose_instance_has_ended_has_failed_and_can_be_begun_again() {
+    let mut fleet = Fleet::new(2).await;
+    let begun = modern(&fleet, 0, "ada", "tools/call", json!({"name": "task"})).await;
+    let task = json!({"taskId": begun["result"]["taskId"]});
+    let gone = fleet.instances.remove(0);
+    gone.sessions().retire().await;
+    drop(gone);
+    let answer = modern(&fleet, 0, "ada", "tasks/get", task).await;
+    assert_eq!(answer["result"]["status"], "failed", "{answer}");
+    assert_eq!(answer["result"]["error"]["data"]["retryable"], true, "{answer}");
 }

@@ -122,30 +122,30 @@ impl<H: ServerHandler> Desk<H> {
         Ok(Some(state))
     }
 
-    /// Whether a task that is at work here is somebody else's.
-    fn is_foreign(&self, id: &str, caller: &Caller) -> bool {
-        self.own(|tasks| {
-            let own = tasks.get(id);
-            own.is_some_and(|own| own.caller.principal() != caller.principal())
-        })
-    }
-
-    /// The task as the store knows it, if it is `caller`'s and another instance's.
+    /// The task as the store knows it, if it is another instance's. One that is at work here is not asked for there.
+    ///
+    /// # Errors
+    /// When it is somebody else's than `caller`'s, or the store does not say.
     async fn elsewhere(&self, id: &str, caller: &Caller) -> Result<Option<Mirrored>, ErrorData> {
-        let sessions = self
-            .sessions
-            .upgrade()
-            .filter(|_| self.own(|tasks| !tasks.contains_key(id)));
-        let Some(sessions) = sessions else {
+        let own = self.own(|tasks| tasks.get(id).cloned());
+        if let Some(own) = own {
+            return if own.caller.principal() == caller.principal() {
+                Ok(None)
+            } else {
+                Err(unknown())
+            };
+        }
+        let Some(sessions) = self.sessions.upgrade() else {
             return Ok(None);
         };
         let found: Option<Mirrored> = sessions
             .get(&key(id))
             .await
             .map_err(|error| unavailable(&error))?;
-        Ok(found.filter(|found| {
-            found.owner == caller.principal().map(owner) && found.instance != sessions.instance()
-        }))
+        match found {
+            Some(found) if found.owner != caller.principal().map(owner) => Err(unknown()),
+            found => Ok(found.filter(|found| found.instance != sessions.instance())),
+        }
     }
 
     async fn look(&self, id: &str, caller: &Caller) -> Result<Option<GetTaskResult>, ErrorData> {
@@ -220,12 +220,7 @@ impl<H: ServerHandler> Tasks for Desk<H> {
         id: &'a str,
         caller: &'a Caller,
     ) -> BoxFuture<'a, Option<Result<GetTaskResult, ErrorData>>> {
-        Box::pin(async move {
-            if self.is_foreign(id, caller) {
-                return Some(Err(unknown()));
-            }
-            self.look(id, caller).await.transpose()
-        })
+        Box::pin(async move { self.look(id, caller).await.transpose() })
     }
 
     fn tell<'a>(
@@ -233,12 +228,7 @@ impl<H: ServerHandler> Tasks for Desk<H> {
         told: &'a Told,
         caller: &'a Caller,
     ) -> BoxFuture<'a, Option<Result<(), ErrorData>>> {
-        Box::pin(async move {
-            if self.is_foreign(told.task(), caller) {
-                return Some(Err(unknown()));
-            }
-            self.pass_on(told, caller).await.transpose()
-        })
+        Box::pin(async move { self.pass_on(told, caller).await.transpose() })
     }
 
     /// Whoever asks next, and wherever, sees what has become of it.
