@@ -40,8 +40,7 @@ pub struct Tally {
     pub sent: AtomicU64,
     /// Answered.
     pub done: AtomicU64,
-    /// To be sent again.
-    pub retryable: AtomicU64,
+    again: Mutex<Vec<String>>,
     lost: Mutex<Vec<String>>,
 }
 
@@ -49,17 +48,22 @@ impl Tally {
     /// Counts one request.
     pub fn count(&self, outcome: &Outcome) {
         self.sent.fetch_add(1, Ordering::Relaxed);
-        match outcome {
-            Outcome::Done(_) => self.done.fetch_add(1, Ordering::Relaxed),
-            Outcome::Retryable(_) => self.retryable.fetch_add(1, Ordering::Relaxed),
-            Outcome::Lost(why) => {
-                self.lost
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(why.clone());
-                0
+        let (kept, why) = match outcome {
+            Outcome::Done(_) => {
+                self.done.fetch_add(1, Ordering::Relaxed);
+                return;
             }
+            Outcome::Retryable(why) => (&self.again, why),
+            Outcome::Lost(why) => (&self.lost, why),
         };
+        kept.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(why.clone());
+    }
+
+    /// Why something is to be sent again.
+    pub fn again(&self) -> Vec<String> {
+        self.again.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What was lost, and why.
@@ -76,7 +80,7 @@ impl std::fmt::Display for Tally {
             "{} requests sent, {} answered, {} to be sent again, {} lost",
             of(&self.sent),
             of(&self.done),
-            of(&self.retryable),
+            self.again().len(),
             self.lost().len()
         )
     }
@@ -152,7 +156,8 @@ impl Session {
         let answer = match self.post(&message).send().await {
             Ok(answer) if answer.status() == StatusCode::OK => answer,
             Ok(answer) if may_try_again(answer.status()) => {
-                return Outcome::Retryable(answer.status().to_string());
+                let status = answer.status();
+                return Outcome::Retryable(format!("{status}: {}", answer.text().await.unwrap_or_default()));
             }
             Ok(answer) => return Outcome::Lost(format!("{tool}: {}", answer.status())),
             // nothing of an answer: the connection was refused, or broke

@@ -243,7 +243,7 @@ async fn serve(mode: &str) -> Program {
 }
 
 /// What MCP Inspector's command line prints for one request.
-async fn inspector(target: &[&str], method: &[&str]) -> Value {
+pub(crate) async fn inspector(target: &[&str], method: &[&str]) -> Value {
     let script = tools::script("@modelcontextprotocol/inspector/clients/launcher/build/index.js").unwrap();
     let mut command = program::command(&tools::node().unwrap());
     let home = tools::workspace().join("target/tools/inspector");
@@ -273,7 +273,7 @@ async fn run(mut command: Command) -> Value {
     serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{log}"))
 }
 
-fn names(listed: &Value) -> Vec<&str> {
+pub(crate) fn names(listed: &Value) -> Vec<&str> {
     let mut names: Vec<_> = listed["tools"]
         .as_array()
         .unwrap()

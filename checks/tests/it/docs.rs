@@ -144,7 +144,7 @@ fn exists(line: &str, said: &str) -> bool {
             true
         }
         [
-            program @ ("skydock" | "pizza" | "lambda-ops" | "conformance-server"),
+            program @ ("skydock" | "bookings" | "pizza" | "lambda-ops" | "conformance-server"),
             ours @ ..,
         ] => {
             accepts(program, ours, said);

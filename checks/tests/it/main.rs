@@ -9,6 +9,7 @@
     reason = "a test says what is wrong by failing"
 )]
 
+mod bookings;
 mod clients;
 mod conformance;
 mod docs;

@@ -93,10 +93,7 @@ async fn instances_share_a_secret_while_it_is_rotated() {
         (arn, "holds 5 bytes; at least 32 are needed"),
         (&missing, "cannot be had from AWS Secrets Manager"),
         ("arn:aws:s3:::bucket", "is no ARN of a secret"),
-        (
-            "env:NO_SUCH_VARIABLE",
-            "cannot be read (environment variable not found)",
-        ),
+        ("env:NO_SUCH_VARIABLE", "is not set"),
         ("no-such-file", "cannot be read (No such file or directory"),
     ] {
         let ended = command(&endpoint, key).output().await.unwrap();

@@ -65,21 +65,35 @@ pub(super) fn read(source: &str) -> Result<Vec<Key>, Faults> {
     let found = if source.starts_with(SECRET) {
         secret::read(source)
     } else if let Some(variable) = source.strip_prefix(VARIABLE) {
-        std::env::var(variable)
-            .map(|value| vec![value.into_bytes()])
-            .map_err(|error| format!("cannot be read ({error}); name a variable that holds a key"))
+        std::env::var_os(variable)
+            .map(|value| vec![value.into_encoded_bytes()])
+            .ok_or_else(|| "is not set; name a variable that holds a key".to_owned())
     } else {
         std::fs::read(source).map(|bytes| vec![bytes]).map_err(|error| {
             format!("cannot be read ({error}); name a file with a key, env:VARIABLE, or the ARN of a secret")
         })
     };
-    let found = found.map_err(|wanted| Faults::one(FLAG, source, wanted))?;
-    let keys = found.into_iter().map(|bytes| {
+    let found = found.map_err(|wanted| Faults::one(FLAG, shown(source), wanted))?;
+    let mut keys = Vec::new();
+    for bytes in found {
         let length = bytes.len();
-        let wanted = || format!("holds {length} bytes; at least {} are needed", Key::MIN_BYTES);
-        Key::try_from(bytes).map_err(|_short| Faults::one(FLAG, source, wanted()))
-    });
-    keys.collect()
+        match Key::try_from(bytes) {
+            Ok(key) => keys.push(key),
+            // the one that is to sign
+            Err(_short) if keys.is_empty() => {
+                let wanted = format!("holds {length} bytes; at least {} are needed", Key::MIN_BYTES);
+                return Err(Faults::one(FLAG, shown(source), wanted));
+            }
+            Err(_short) => tracing::warn!(length, "a value of the secret beside the current one is no key"),
+        }
+    }
+    Ok(keys)
+}
+
+/// What may be shown of a value: somebody may have written the key itself.
+fn shown(source: &str) -> &str {
+    let is_named = source.contains(['/', '.', ':']) || source.len() < Key::MIN_BYTES;
+    if is_named { source } else { "…" }
 }
 
 #[cfg(not(feature = "secretsmanager"))]

@@ -19,6 +19,10 @@ use tokio_util::{
 /// Handlers are told to stop when this part of the grace period is left, so that what they say still gets out.
 const LAST_PART: u32 = 5;
 
+/// How long requests are still taken in that were on their way when the shutdown began: a balancer that has just been
+/// told sends no more, but has sent.
+const ON_THEIR_WAY: Duration = Duration::from_millis(200);
+
 /// The state of a shutdown, shared by the door and the service behind it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Drain {
@@ -26,12 +30,19 @@ pub(crate) struct Drain {
     streams: CancellationToken,
     answers: TaskTracker,
     deadline: Arc<OnceLock<Instant>>,
+    /// From when on requests are refused.
+    closes: Arc<OnceLock<Instant>>,
 }
 
 impl Drain {
-    /// Whether new work is refused.
+    /// Whether a shutdown has begun.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.is_cancelled()
+    }
+
+    /// Whether new work is refused: a moment after the shutdown has begun.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closes.get().is_some_and(|closes| *closes <= Instant::now())
     }
 
     /// Cancelled when a shutdown begins.
@@ -57,8 +68,10 @@ impl Drain {
     pub(crate) async fn run(&self, grace: Duration, linger: Duration, stop: &CancellationToken) {
         let begun = Instant::now();
         let deadline = *self.deadline.get_or_init(|| begun + grace);
+        let closes = *self.closes.get_or_init(|| begun + ON_THEIR_WAY.min(grace / 10));
         self.draining.cancel();
         self.answers.close();
+        tokio::time::sleep_until(closes).await;
         let told = deadline - grace / LAST_PART;
         if tokio::time::timeout_at(told, self.answers.wait()).await.is_err() {
             stop.cancel();

@@ -973,9 +973,20 @@ async fn requests_are_told_apart_whatever_their_ids_look_like() {
         let answer = fleet.post(0, Some(&session), call.clone()).await;
         assert_eq!(answer.status(), StatusCode::OK, "{id}");
         answers.push(Events::of(answer));
-        let twice = fleet.post(0, Some(&session), call).await;
-        assert_eq!(twice.status(), StatusCode::BAD_REQUEST, "{id}");
+        for _ in 0..2 {
+            let twice = fleet.post(0, Some(&session), call.clone()).await;
+            assert_eq!(twice.status(), StatusCode::BAD_REQUEST, "{id}");
+        }
     }
+    let other = r#"{"jsonrpc": "2.0", "id": "\u0031", "method": "tools/call", "params": {"name": "wait"}}"#;
+    let mut twice = post(Some(&session), &Value::Null);
+    *twice.body_mut() = Body::from(other);
+    let twice = fleet.send(0, twice).await;
+    assert_eq!(
+        twice.status(),
+        StatusCode::BAD_REQUEST,
+        "it is \"1\" in other letters"
+    );
     fleet.signs.may_end.add_permits(ids.len());
     for (id, answer) in ids.iter().zip(answers) {
         let messages = answer.rest().await;
@@ -1358,4 +1369,35 @@ async fn a_task_whose_instance_has_ended_has_failed_and_can_be_begun_again() {
     let answer = modern(&fleet, 0, "ada", "tasks/get", task).await;
     assert_eq!(answer["result"]["status"], "failed", "{answer}");
     assert_eq!(answer["result"]["error"]["data"]["retryable"], true, "{answer}");
+}
+
+#[tokio::test]
+async fn a_shutdown_hands_over_an_answer_that_was_ready_before_it() {
+    let mut fleet = Fleet::new(2).await;
+    let session = fleet.open(0, 1).await;
+    let mut events = fleet.call(0, &session, 1, "echo").await;
+    let (primed, _) = events.next().await.unwrap();
+    drop(events);
+    until(|| fleet.instances[0].sessions().streams() == 0).await;
+    fleet.drains[0]
+        .run(PATIENCE, Duration::ZERO, &CancellationToken::new())
+        .await;
+    let gone = fleet.instances.remove(0);
+    gone.sessions().retire().await;
+    drop(gone);
+    let messages = fleet.listen(0, &session, Some(&primed)).await.rest().await;
+    assert_eq!((messages.len(), text(&messages[0])), (1, "echo"), "{messages:?}");
+}
+
+#[tokio::test]
+async fn what_was_asked_for_a_request_that_is_cancelled_is_forgotten() {
+    let fleet = Fleet::new(2).await;
+    let session = fleet.open(0, 1).await;
+    let mut events = fleet.call(0, &session, 7, "ask").await;
+    let question = events.message().await;
+    let note = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7}});
+    fleet.post(1, Some(&session), note).await;
+    events.rest().await;
+    assert_eq!(fleet.instances[0].sessions().questions(), 0);
+    fleet.tell(1, &session, &question, "Ada").await;
 }

@@ -94,13 +94,7 @@ impl<H: ServerHandler> Service<H> {
         };
         let sessions = sessions(&guard, store, terms);
         if stateful || shared {
-            tokio::spawn(Sessions::announce(Arc::downgrade(&sessions)));
-            tokio::spawn(Sessions::run(Arc::downgrade(&sessions)));
-            tokio::spawn(Sessions::sweep(Arc::downgrade(&sessions)));
-            tokio::spawn(Sessions::leave(
-                Arc::downgrade(&sessions),
-                drain.draining().clone(),
-            ));
+            sessions.start();
         }
         let rmcp = StreamableHttpServerConfig::default()
             .with_json_response(config.mode == Mode::Json)
@@ -209,7 +203,7 @@ impl<H: ServerHandler> Inner<H> {
         place: OwnedSemaphorePermit,
     ) -> Result<Response<Body>, Rejection> {
         tracing::debug!(method = %envelope.method, target = envelope.target().as_deref(), "received");
-        if envelope.kind == Kind::Request && self.drain.is_draining() {
+        if envelope.kind == Kind::Request && self.drain.is_closed() {
             return Err(Rejection::Draining);
         }
         let opens = self.stateful && envelope.requests("initialize");
@@ -401,6 +395,7 @@ impl From<Absent> for Rejection {
     fn from(absent: Absent) -> Self {
         match &absent {
             Absent::Unknown => Self::UnknownSession,
+            Absent::Twice => Self::DuplicateId,
             Absent::Full => Self::Full,
             Absent::TooLarge(_) => Self::ClientTooLarge,
             Absent::Store(_) => {

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::future::BoxFuture;
@@ -40,8 +40,18 @@ pub(super) struct Desk<H: ServerHandler> {
 struct Own {
     id: String,
     caller: Caller,
+    begun: Instant,
     /// How it stood when the store was last told; one at a time looks and tells.
     told: tokio::sync::Mutex<Option<GetTaskResult>>,
+}
+
+/// What the handler says of a task.
+enum Stands {
+    As(Box<GetTaskResult>),
+    /// There is no such task any more.
+    Forgotten,
+    /// It does not say.
+    Unknown,
 }
 
 /// A task as the store knows it.
@@ -76,9 +86,13 @@ impl<H: ServerHandler> Desk<H> {
     async fn mirror(self: Arc<Self>, own: Arc<Own>, pause: Duration) {
         loop {
             match self.tell_store(&own).await {
-                Ok(Some(state)) if !state.task.status().is_terminal() => tokio::time::sleep(pause).await,
-                // it has ended, or the handler has forgotten it
-                Ok(_) => break,
+                Ok(Stands::As(state)) if !state.task.status().is_terminal() => {
+                    tokio::time::sleep(pause).await;
+                }
+                Ok(Stands::As(_) | Stands::Forgotten) => break,
+                // nobody asks for it any more
+                Ok(Stands::Unknown) | Err(_) if own.begun.elapsed() >= KEPT => break,
+                Ok(Stands::Unknown) => tokio::time::sleep(MIRROR * 4).await,
                 Err(error) => {
                     tracing::warn!(%error, "how a task stands is not known to other instances");
                     tokio::time::sleep(MIRROR * 4).await;
@@ -88,14 +102,17 @@ impl<H: ServerHandler> Desk<H> {
         self.own(|tasks| tasks.remove(&own.id));
     }
 
-    /// Tells the store how a task stands, if that has changed; gives it. Nothing, when the handler has forgotten it.
-    async fn tell_store(&self, own: &Own) -> Result<Option<GetTaskResult>, Absent> {
+    /// Tells the store how a task stands, if that has changed; gives it.
+    async fn tell_store(&self, own: &Own) -> Result<Stands, Absent> {
         let mut told = own.told.lock().await;
-        let (Ok(state), Some(sessions)) = (
-            self.guard.look_at_task(&own.id, &own.caller).await,
-            self.sessions.upgrade(),
-        ) else {
-            return Ok(None);
+        let Some(sessions) = self.sessions.upgrade() else {
+            return Ok(Stands::Forgotten);
+        };
+        let state = match self.guard.look_at_task(&own.id, &own.caller).await {
+            Ok(state) => state,
+            Err(error) if error.code == ErrorCode::INVALID_PARAMS => return Ok(Stands::Forgotten),
+            // a handler that fails once may say more the next time
+            Err(_) => return Ok(Stands::Unknown),
         };
         if told.as_ref() != Some(&state) {
             let mirrored = Mirrored {
@@ -119,7 +136,7 @@ impl<H: ServerHandler> Desk<H> {
             }
             *told = Some(state.clone());
         }
-        Ok(Some(state))
+        Ok(Stands::As(Box::new(state)))
     }
 
     /// The task as the store knows it, if it is another instance's. One that is at work here is not asked for there.
@@ -204,6 +221,7 @@ impl<H: ServerHandler> Tasks for Desk<H> {
             let own = Arc::new(Own {
                 id: task.task_id.clone(),
                 caller,
+                begun: Instant::now(),
                 told: tokio::sync::Mutex::default(),
             });
             self.own(|tasks| tasks.insert(task.task_id, Arc::clone(&own)));
@@ -252,7 +270,13 @@ impl<H: ServerHandler> Answers for Desk<H> {
                 return json!(ErrorData::internal_error("instances of different versions", None));
             };
             let Some(own) = self.own(|tasks| tasks.get(told.task()).cloned()) else {
-                return Value::Null;
+                // it has just ended, as whoever asks again will see
+                let data = json!({"retryable": true});
+                return json!(ErrorData::new(
+                    ErrorCode(-32000),
+                    "the task is not at work; try again",
+                    Some(data)
+                ));
             };
             let done = self.guard.pass_to_task(told, &own.caller).await;
             self.stirred(&own.id).await;

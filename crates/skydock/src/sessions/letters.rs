@@ -21,7 +21,7 @@ const DELIVERY: Duration = Duration::from_secs(5);
 
 impl Sessions {
     /// Says that this instance lives, as long as somebody holds the sessions.
-    pub(crate) async fn announce(sessions: Weak<Self>) {
+    pub(super) async fn announce(sessions: Weak<Self>) {
         let Some(post) = sessions.upgrade().map(|sessions| Arc::clone(&sessions.post)) else {
             return;
         };
@@ -34,7 +34,7 @@ impl Sessions {
     }
 
     /// Looks into the mailbox as long as somebody holds the sessions, and does what the letters say.
-    pub(crate) async fn run(sessions: Weak<Self>) {
+    pub(super) async fn run(sessions: Weak<Self>) {
         let mut inbox = Inbox::default();
         let Some(post) = sessions.upgrade().map(|sessions| Arc::clone(&sessions.post)) else {
             return;
@@ -186,10 +186,10 @@ impl Sessions {
         let cancelled = match &mut notification.notification {
             ClientNotification::CancelledNotification(cancelled) => {
                 let id = cancelled.params.request_id.clone();
-                let Some(id) = id.filter(|id| resident.works_on(id)) else {
+                let Some(flow) = id.and_then(|id| resident.flow(&id)) else {
                     return Ok(false);
                 };
-                Some(id)
+                Some(flow)
             }
             ClientNotification::ProgressNotification(progress) => {
                 let token = &mut progress.params.progress_token;
@@ -210,8 +210,9 @@ impl Sessions {
             return Ok(false);
         };
         let sent = service.send(message).await.is_ok();
-        if let Some(flow) = cancelled.and_then(|id| resident.finish(&id)) {
-            // rmcp answers nothing that was cancelled
+        if let Some(flow) = cancelled.filter(|flow| resident.finish(flow)) {
+            // rmcp answers nothing that was cancelled, and nobody waits for what was asked for it
+            resident.drop_questions(&self.post.instance, flow.line, &flow.request);
             flow.end();
             self.flows(|flows| flows.ended(&flow));
         }

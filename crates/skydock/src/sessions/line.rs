@@ -40,6 +40,8 @@ enum Route {
     Sent,
     /// It belongs to no request, or to none that is at work.
     Say(ServerJsonRpcMessage),
+    /// It is a question for a request that is not at work any more.
+    Late(RequestId),
     /// It is an answer, and its session is to remember something first.
     Keep(Arc<Flow>, ServerJsonRpcMessage),
 }
@@ -60,8 +62,14 @@ impl Line {
                 let Some(sessions) = self.sessions.upgrade() else {
                     return Route::Sent;
                 };
-                let origin = self.resident.ask(&sessions.post, self.number, &mut request);
-                self.send_to(origin.as_ref(), JsonRpcMessage::Request(request))
+                let Some(origin) = self.resident.ask(&sessions.post, self.number, &mut request) else {
+                    return Route::Say(JsonRpcMessage::Request(request));
+                };
+                let Some(flow) = self.resident.flow(&origin) else {
+                    return Route::Late(request.id);
+                };
+                flow.send(JsonRpcMessage::Request(request));
+                Route::Sent
             }
             JsonRpcMessage::Notification(notification) => self.notify(notification),
         }
@@ -108,16 +116,6 @@ impl Line {
         }
     }
 
-    fn send_to(&self, origin: Option<&RequestId>, message: ServerJsonRpcMessage) -> Route {
-        match origin.and_then(|origin| self.resident.flow(origin)) {
-            Some(flow) => {
-                flow.send(message);
-                Route::Sent
-            }
-            None => Route::Say(message),
-        }
-    }
-
     fn answer(&self, id: &RequestId, message: ServerJsonRpcMessage, agreed: bool) -> Route {
         if self.resident.replayed(self.number, id, agreed) {
             return Route::Sent;
@@ -137,8 +135,8 @@ impl Line {
 
 impl Sessions {
     /// A request has its answer.
-    fn finish(&self, resident: &Resident, flow: &Flow, answer: ServerJsonRpcMessage) {
-        if resident.finish(&flow.request).is_none() {
+    fn finish(&self, resident: &Resident, flow: &Arc<Flow>, answer: ServerJsonRpcMessage) {
+        if !resident.finish(flow) {
             // it was cancelled, or the session has ended
             return;
         }
@@ -154,7 +152,7 @@ impl Sessions {
     }
 
     /// Lets the session remember what a request has changed, and then gives its answer.
-    async fn keep(&self, resident: &Resident, flow: &Flow, answer: ServerJsonRpcMessage) {
+    async fn keep(&self, resident: &Resident, flow: &Arc<Flow>, answer: ServerJsonRpcMessage) {
         let kept = match &flow.keeps {
             Some(keep) => self.change(resident, |record| keep.write(record)).await.map(drop),
             None => Ok(()),
@@ -179,18 +177,27 @@ impl Sessions {
         if self.say(resident, message).await {
             return;
         }
-        let JsonRpcMessage::Request(question) = message else {
-            return;
-        };
-        let number = addressee(&question.id).map(|(_, number)| number);
-        let asked = number.and_then(|number| resident.answered(number));
-        if let (Some(asked), Some((_, service))) = (asked, resident.service()) {
-            let text = "the client has no stream on which it can be asked";
-            let error =
-                ClientJsonRpcMessage::error(ErrorData::new(ErrorCode(-32000), text, None), Some(asked));
-            // a service that has ended waits for nothing
-            let _ = service.send(error).await;
+        if let JsonRpcMessage::Request(question) = message {
+            fail(
+                resident,
+                &question.id,
+                "the client has no stream on which it can be asked",
+            )
+            .await;
         }
+    }
+}
+
+/// A question gets no answer, and whoever asked hears so at once.
+async fn fail(resident: &Resident, question: &RequestId, why: &'static str) {
+    let number = addressee(question).map(|(_, number)| number);
+    let asked = number.and_then(|number| resident.answered(number));
+    if let (Some(asked), Some((_, service))) = (asked, resident.service()) {
+        let error = ErrorData::new(ErrorCode(-32000), why, None);
+        // a service that has ended waits for nothing
+        let _ = service
+            .send(ClientJsonRpcMessage::error(error, Some(asked)))
+            .await;
     }
 }
 
@@ -211,6 +218,14 @@ impl Transport<RoleServer> for Line {
             match (sessions, route) {
                 (Some(sessions), Route::Say(message)) => sessions.say_or_fail(&resident, &message).await,
                 (Some(sessions), Route::Keep(flow, answer)) => sessions.keep(&resident, &flow, answer).await,
+                (_, Route::Late(question)) => {
+                    fail(
+                        &resident,
+                        &question,
+                        "the request that this was asked for is not at work any more",
+                    )
+                    .await;
+                }
                 (None, _) | (_, Route::Sent) => {}
             }
             Ok(())

@@ -40,7 +40,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use rmcp::{model::InitializeRequestParams, transport::streamable_http_server::SessionId};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::task_tracker::TaskTrackerToken};
 
 pub(crate) use self::{calls::Answers, line::Line, record::owner, resident::Lease, streams::with_cause};
 use self::{
@@ -81,6 +81,9 @@ pub(crate) enum Absent {
     /// It ended, never was, or is somebody else's.
     #[error("there is no such session")]
     Unknown,
+    /// A request with the same id is at work in it.
+    #[error("a request with this id is at work")]
+    Twice,
     /// All places are taken.
     #[error("too many sessions")]
     Full,
@@ -423,6 +426,12 @@ impl Sessions {
         self.flows(|flows| flows.open())
     }
 
+    /// The number of questions that clients have not answered.
+    #[cfg(test)]
+    pub(crate) fn questions(&self) -> usize {
+        self.post.open_questions()
+    }
+
     /// Whether a session is known here.
     #[cfg(test)]
     pub(crate) fn knows(&self, id: &str) -> bool {
@@ -447,7 +456,7 @@ impl Sessions {
     }
 
     /// Looks after idle sessions as long as somebody holds the sessions.
-    pub(crate) async fn sweep(sessions: Weak<Self>) {
+    async fn sweep(sessions: Weak<Self>) {
         loop {
             let Some(pause) = sessions.upgrade().map(|sessions| sessions.terms.ttl / 4) else {
                 return;
@@ -501,12 +510,23 @@ impl Sessions {
             .await;
     }
 
-    /// When a shutdown begins, what nobody reads here is handed over.
-    pub(crate) async fn leave(sessions: Weak<Self>, draining: CancellationToken) {
+    /// Starts what goes on beside requests, as long as somebody holds the sessions. Needs a runtime of tokio.
+    pub(crate) fn start(self: &Arc<Self>) {
+        let sessions = || Arc::downgrade(self);
+        tokio::spawn(Self::announce(sessions()));
+        tokio::spawn(Self::run(sessions()));
+        tokio::spawn(Self::sweep(sessions()));
+        let drain = &self.terms.drain;
+        tokio::spawn(Self::leave(sessions(), drain.draining().clone(), drain.answer()));
+    }
+
+    /// When a shutdown begins, what nobody reads here is handed over; `work` is what the shutdown waits for until then.
+    async fn leave(sessions: Weak<Self>, draining: CancellationToken, work: TaskTrackerToken) {
         draining.cancelled().await;
         if let Some(sessions) = sessions.upgrade() {
             sessions.hand_over();
         }
+        drop(work);
     }
 
     /// This instance ends: others need not wait until they find out.

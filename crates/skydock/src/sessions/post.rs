@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use rmcp::model::ClientJsonRpcMessage;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     parts::{Assembly, split},
@@ -29,6 +29,8 @@ const ROLL: Duration = Duration::from_secs(9);
 const ANNOUNCE: Duration = Duration::from_secs(3);
 /// How long an instance is missed before it is believed to have ended.
 const MISSED: Duration = Duration::from_secs(4);
+/// A look that is so long ago says nothing. Whoever asks again and again asks more often than that.
+const FORGOTTEN: Duration = Duration::from_secs(600);
 /// The most instances that are missed at once.
 const MOST_MISSED: usize = 1_000;
 /// How long one look into the mailbox takes when nothing comes: together with the pause less than what counts as news.
@@ -79,6 +81,8 @@ pub(super) struct Post {
     looked: Mutex<Option<Instant>>,
     /// The number of questions that clients have not answered yet.
     questions: AtomicUsize,
+    /// The first of them was asked: a look with long pauses gives way to one with short ones.
+    hurry: Notify,
     /// The number of the next question: none is used twice.
     next: AtomicI64,
     /// Whether the store did not answer when it was last asked.
@@ -106,7 +110,7 @@ impl Missed {
             return false;
         }
         let (first, last) = self.0.entry(instance.to_owned()).or_insert((now, now));
-        if now - *last >= ROLL {
+        if now - *last >= FORGOTTEN {
             // it may have come and gone meanwhile
             *first = now;
         }
@@ -122,6 +126,7 @@ impl Post {
             instance: unguessable().into(),
             looked: Mutex::default(),
             questions: AtomicUsize::new(0),
+            hurry: Notify::new(),
             next: AtomicI64::new(0),
             failing: AtomicBool::new(false),
             retired: AtomicBool::new(false),
@@ -169,9 +174,17 @@ impl Post {
         }
     }
 
+    /// The number of questions that clients have not answered yet.
+    #[cfg(test)]
+    pub(super) fn open_questions(&self) -> usize {
+        self.questions.load(Ordering::Relaxed)
+    }
+
     /// While the guard lives, letters are fetched at short intervals.
     pub(super) fn expects(self: &Arc<Self>) -> Expecting {
-        self.questions.fetch_add(1, Ordering::Relaxed);
+        if self.questions.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.hurry.notify_one();
+        }
         Expecting(Arc::clone(self))
     }
 
@@ -229,13 +242,18 @@ impl Post {
         let mailbox = mailbox(&self.instance);
         let found = self.store.follow(&mailbox, inbox.cursor, patience);
         let found = tokio::time::timeout(patience.whole + SILENCE, found);
-        let entries = match found.await {
+        let found = tokio::select! {
+            found = found => found,
+            () = self.hurry.notified(), if !waiting => return Vec::new(),
+        };
+        let entries = match found {
             Ok(Ok(entries)) => entries,
             Ok(Err(error)) => return self.fail(inbox, &error).await,
             Err(late) => return self.fail(inbox, &Failure::Unavailable(late.into())).await,
         };
         // nothing older than the beginning of the last look is unknown now
-        self.looked(if entries.is_empty() {
+        let in_time = began.elapsed() < patience.whole + patience.pause;
+        self.looked(if entries.is_empty() && in_time {
             Instant::now() - patience.pause
         } else {
             began
@@ -326,7 +344,7 @@ mod tests {
         assert!(!look(Duration::ZERO, true));
         assert!(!look(MISSED, false));
         // what was so long ago says nothing
-        assert!(!look(ROLL, false));
+        assert!(!look(FORGOTTEN, false));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A session as this instance knows it: what it remembers of the record, and what is at work here.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -329,14 +329,22 @@ impl Resident {
         flows
     }
 
-    /// A request is at work, and this is its stream; `false` when the session has ended.
-    pub(super) fn begin(&self, flow: &Arc<Flow>) -> bool {
+    /// A request is at work, and this is its stream.
+    ///
+    /// # Errors
+    /// When the session has ended, or one with the same id is at work.
+    pub(super) fn begin(&self, flow: &Arc<Flow>) -> Result<(), Absent> {
         self.state(|state| {
             if self.over.is_cancelled() {
-                return false;
+                return Err(Absent::Unknown);
             }
-            state.flows.insert(flow.request.clone(), Arc::clone(flow));
-            true
+            match state.flows.entry(flow.request.clone()) {
+                Entry::Occupied(_) => Err(Absent::Twice),
+                Entry::Vacant(place) => {
+                    place.insert(Arc::clone(flow));
+                    Ok(())
+                }
+            }
         })
     }
 
@@ -345,13 +353,18 @@ impl Resident {
         self.state(|state| state.flows.get(id).cloned())
     }
 
-    /// A request is not at work any more.
-    pub(super) fn finish(&self, id: &RequestId) -> Option<Arc<Flow>> {
-        self.state(|state| state.flows.remove(id))
-    }
-
-    pub(super) fn works_on(&self, id: &RequestId) -> bool {
-        self.state(|state| state.flows.contains_key(id))
+    /// A request is not at work any more; `false` when it was not.
+    pub(super) fn finish(&self, flow: &Arc<Flow>) -> bool {
+        self.state(|state| {
+            let is_at_work = state
+                .flows
+                .get(&flow.request)
+                .is_some_and(|found| Arc::ptr_eq(found, flow));
+            if is_at_work {
+                state.flows.remove(&flow.request);
+            }
+            is_at_work
+        })
     }
 
     pub(super) fn flow_of_progress(&self, token: &ProgressToken) -> Option<Arc<Flow>> {
@@ -479,10 +492,11 @@ impl Lease {
 
     /// Reserves a request's id, given as JSON; `None` when a request with this id is being worked on.
     pub(crate) fn claim(self, id: &str) -> Option<Claim> {
-        let id = id.to_owned();
-        self.0
-            .state(|state| state.claims.insert(id.clone()))
-            .then_some(Claim { lease: self, id })
+        // however it is written
+        let id: serde_json::Value = serde_json::from_str(id).ok()?;
+        let id = id.to_string();
+        let is_free = self.0.state(|state| state.claims.insert(id.clone()));
+        is_free.then(|| Claim { lease: self, id })
     }
 }
 

@@ -106,12 +106,10 @@ impl Sessions {
             flow.send(ServerJsonRpcMessage::error(refused, Some(flow.request.clone())));
             return Ok(Leased::new(self.events(flow, 0, false), &resident));
         }
-        if !resident.begin(&flow) {
-            return Err(Absent::Unknown);
-        }
+        resident.begin(&flow)?;
         self.flows(|flows| flows.insert(&flow));
         if let Err(error) = self.pass(&resident, message, parts.as_ref()).await {
-            resident.finish(&flow.request);
+            resident.finish(&flow);
             flow.end();
             self.flows(|flows| flows.ended(&flow));
             return Err(error);

@@ -113,8 +113,13 @@ impl Kept {
     }
 
     fn append(&mut self, log: &str, entries: Vec<Bytes>, until: Instant) -> u64 {
+        let more: usize = entries.iter().map(Bytes::len).sum();
+        if self.bytes + more > self.room {
+            // what has expired makes room first
+            self.clean();
+        }
         let log = self.logs.entry(log.to_owned()).or_default();
-        self.bytes += entries.iter().map(Bytes::len).sum::<usize>();
+        self.bytes += more;
         while let Some(entry) = log.pop_front_if(|entry| entry.live().is_none() || self.bytes > self.room) {
             self.bytes -= entry.bytes();
         }
