@@ -46,6 +46,36 @@ async fn a_file_keeps_the_contract() {
     keeps_the_contract([open(), open()]).await;
 }
 
+#[tokio::test]
+async fn what_is_booked_is_there_when_the_file_is_opened_again() {
+    let scratch = Scratch::new("bookings-again").unwrap();
+    let file = scratch.path().join("bookings.sqlite");
+    let store = Sqlite::open(&file).unwrap();
+    store
+        .book(order("Dallas", "ada", "a", (FIRST, 2), 1))
+        .await
+        .unwrap();
+    drop(store);
+    let store = Sqlite::open(&file).unwrap();
+    let bookings = store.of("ada").await.unwrap();
+    assert_eq!(
+        (bookings.len(), bookings[0].start, bookings[0].days),
+        (1, FIRST, 2)
+    );
+    let second = FIRST.saturating_add(1.days());
+    assert_eq!(
+        store
+            .book(order("Dallas", "bob", "b", (second, 1), 1))
+            .await
+            .unwrap(),
+        Outcome::Full(second)
+    );
+    let file = scratch.path().join("not-a-database");
+    std::fs::write(&file, "this is no database, and long enough to show it").unwrap();
+    assert!(Sqlite::open(&file).is_err());
+    assert!(Sqlite::open(&file.join("below-a-file")).is_err());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_keeps_the_contract() {
     let dynamodb = DynamoDb::local().await.unwrap();

@@ -1,4 +1,4 @@
-//! The server as its clients see it, and the store that many of them meet in.
+//! The server as its clients see it. What holds of its stores is tested in `checks`, which can start a DynamoDB.
 #![expect(
     clippy::indexing_slicing,
     clippy::panic,
@@ -8,5 +8,4 @@
 
 mod booking;
 mod client;
-mod storing;
 mod users;
