@@ -1,7 +1,7 @@
-//! The rooms of the program `skydock`: a client, and one verb in each of the others.
+//! The rooms of the program `skydock`: one verb in each.
 
+pub mod agent;
 pub mod call;
-pub mod client;
 pub mod config;
 pub mod demo;
 pub mod emulate;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use skydock_cli::{call, config, demo, emulate, report};
+use skydock_cli::{agent, call, config, demo, emulate, report};
 
 /// Dock MCP servers anywhere, and talk to them.
 #[derive(Debug, Parser)]
@@ -20,7 +20,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Demo(demo::Args),
+    Demo(Box<demo::Args>),
+    Agent(Box<agent::Args>),
     Call(Box<call::Args>),
     Config(config::Args),
     Emulate(Box<emulate::Args>),
@@ -30,7 +31,8 @@ enum Verb {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
-        Verb::Demo(args) => demo::run(args).await,
+        Verb::Demo(args) => demo::run(*args).await,
+        Verb::Agent(args) => agent::run(*args).await,
         Verb::Call(args) => call::run(*args).await,
         Verb::Config(args) => config::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Emulate(args) => emulate::run(*args).await,

@@ -2,7 +2,9 @@
 
 use std::{fmt, io, process::ExitCode};
 
-use crate::{client, screen};
+use skydock_agent::client;
+
+use crate::screen;
 
 /// What was asked for cannot be done as it was asked: every fault, with its remedy.
 #[derive(Debug)]

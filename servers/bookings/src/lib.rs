@@ -82,6 +82,13 @@ impl Bookings {
         Self { consent, ..self }
     }
 
+    /// The same for this user, where nobody says who is calling.
+    #[must_use]
+    pub fn with_user(self, user: impl Into<Arc<str>>) -> Self {
+        let user = user.into();
+        Self { user, ..self }
+    }
+
     /// Whose bookings these are.
     fn user(&self, context: &RequestContext<RoleServer>) -> String {
         let parts = context.extensions.get::<http::request::Parts>();

@@ -12,7 +12,7 @@ use reqwest::{
     header::{HeaderName, HeaderValue},
 };
 
-use crate::client::{Era, Registration, Setup};
+use skydock_agent::client::{Era, Registration, Setup};
 
 /// How to connect to a server.
 #[derive(Debug, Clone, clap::Args)]

@@ -10,10 +10,10 @@ use rmcp::model::{
     ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationSchema, ProgressNotificationParam,
 };
 use serde_json::{Map, Value};
+use skydock_agent::client::User;
 use tokio::sync::{Mutex, oneshot};
 
 use crate::{
-    client::User,
     progress::Progress,
     schema::{self, Parameter},
     screen::{self, FAINT, STRONG},
@@ -26,7 +26,7 @@ const CANCEL: &str = "!cancel";
 
 /// Answers given beforehand, and perhaps a person.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(crate) struct Desk {
     answers: Vec<Answer>,
     interactive: bool,
     progress: Progress,
@@ -49,7 +49,7 @@ enum Refusal {
 
 impl Desk {
     /// Takes the `key=value` words of `--answer`.
-    pub(super) fn new(words: &[String], faults: &mut Vec<String>) -> Self {
+    pub(crate) fn new(words: &[String], faults: &mut Vec<String>) -> Self {
         let answer = |word: &String| match word.split_once('=') {
             Some((key, word)) => Some(Answer {
                 key: key.to_owned(),

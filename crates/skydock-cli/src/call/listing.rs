@@ -4,10 +4,10 @@ use std::io::{self, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use rmcp::model::{Tool, ToolAnnotations};
+use skydock_agent::client::{Catalog, Client};
 
 use super::arguments::Signature;
 use crate::{
-    client::{Catalog, Client},
     schema::{self, Parameter},
     screen::{self, FAINT, STRONG},
 };

@@ -14,15 +14,13 @@ use rmcp::model::{
     CallToolRequestParams, GetPromptRequestParams, ReadResourceRequestParams, ServerCapabilities,
 };
 use serde_json::{Map, Value};
+use skydock_agent::client::{Client, Loopback, Target};
 
 pub(crate) use self::answer::write_json;
+use self::arguments::Signature;
 pub use self::connection::Connection;
-use self::{arguments::Signature, desk::Desk};
-use crate::{
-    client::{Client, Loopback, Target},
-    screen,
-    usage::Usage,
-};
+pub(crate) use self::desk::Desk;
+use crate::{screen, usage::Usage};
 
 /// List what an MCP server offers, or call one of its tools
 ///

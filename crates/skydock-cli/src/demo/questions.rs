@@ -7,8 +7,10 @@ use rmcp::model::CallToolRequestParams;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
-use super::Narrator;
-use crate::{client::Client, progress::Progress};
+use skydock_agent::client::Client;
+
+use super::lambda::Narrator;
+use crate::progress::Progress;
 
 /// Functions to a page: few, so that the account needs several, as a real one does.
 const PAGE: u32 = 20;

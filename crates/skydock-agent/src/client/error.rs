@@ -258,7 +258,8 @@ fn next<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + '
 }
 
 /// An error and its causes in one sentence; one that the text already tells (as rmcp's errors do) is not told twice.
-pub(crate) fn tell(error: &(dyn StdError + 'static)) -> String {
+#[must_use]
+pub fn tell(error: &(dyn StdError + 'static)) -> String {
     let mut text = String::new();
     for cause in chain(error) {
         let cause = cause.to_string();

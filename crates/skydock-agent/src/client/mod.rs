@@ -1,4 +1,4 @@
-//! The MCP client that every verb speaks through: both eras of the protocol, HTTP and stdio, OAuth by challenge.
+//! The MCP client: both eras of the protocol, HTTP and stdio, OAuth by challenge.
 
 mod era;
 mod error;
@@ -28,10 +28,9 @@ use rmcp::{
     },
 };
 
-pub(crate) use self::error::tell;
 pub use self::{
     era::{Era, UnknownEra},
-    error::{Cause, Error},
+    error::{Cause, Error, tell},
     login::Registration,
     loopback::Loopback,
     setup::Setup,
@@ -190,8 +189,7 @@ impl Client {
     /// # Errors
     /// [`Error::Answer`] or [`Error::Request`].
     pub async fn tools(&self) -> Result<Vec<Tool>, Error> {
-        self.with_login(async || self.service.list_all_tools().await)
-            .await
+        self.with_login(|| self.service.list_all_tools()).await
     }
 
     /// The resources, from all pages.
@@ -199,8 +197,7 @@ impl Client {
     /// # Errors
     /// As [`Client::tools`].
     pub async fn resources(&self) -> Result<Vec<Resource>, Error> {
-        self.with_login(async || self.service.list_all_resources().await)
-            .await
+        self.with_login(|| self.service.list_all_resources()).await
     }
 
     /// The prompts, from all pages.
@@ -208,8 +205,7 @@ impl Client {
     /// # Errors
     /// As [`Client::tools`].
     pub async fn prompts(&self) -> Result<Vec<Prompt>, Error> {
-        self.with_login(async || self.service.list_all_prompts().await)
-            .await
+        self.with_login(|| self.service.list_all_prompts()).await
     }
 
     /// Everything that the server says it offers, from all pages.
@@ -227,7 +223,7 @@ impl Client {
         if server.capabilities.resources.is_some() {
             catalog.resources = self.resources().await?;
             catalog.resource_templates = self
-                .with_login(async || self.service.list_all_resource_templates().await)
+                .with_login(|| self.service.list_all_resource_templates())
                 .await?;
         }
         if server.capabilities.prompts.is_some() {
@@ -241,8 +237,7 @@ impl Client {
     /// # Errors
     /// As [`Client::tools`]. A tool's own error is a result with `is_error`.
     pub async fn call_tool(&self, params: CallToolRequestParams) -> Result<CallToolResult, Error> {
-        self.with_login(async || self.service.call_tool(params.clone()).await)
-            .await
+        self.with_login(|| self.service.call_tool(params.clone())).await
     }
 
     /// Gets a prompt, and answers what it asks meanwhile.
@@ -250,8 +245,7 @@ impl Client {
     /// # Errors
     /// As [`Client::tools`].
     pub async fn get_prompt(&self, params: GetPromptRequestParams) -> Result<GetPromptResult, Error> {
-        self.with_login(async || self.service.get_prompt(params.clone()).await)
-            .await
+        self.with_login(|| self.service.get_prompt(params.clone())).await
     }
 
     /// Reads a resource, and answers what it asks meanwhile.
@@ -262,7 +256,7 @@ impl Client {
         &self,
         params: ReadResourceRequestParams,
     ) -> Result<ReadResourceResult, Error> {
-        self.with_login(async || self.service.read_resource(params.clone()).await)
+        self.with_login(|| self.service.read_resource(params.clone()))
             .await
     }
 
@@ -272,7 +266,10 @@ impl Client {
         let _ = self.service.close_with_timeout(FAREWELL).await;
     }
 
-    async fn with_login<T>(&self, request: impl AsyncFn() -> Result<T, ServiceError>) -> Result<T, Error> {
+    async fn with_login<T, F>(&self, request: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, ServiceError>>,
+    {
         let mut logins = 0;
         loop {
             let vigil = self.service.service().vigil();

@@ -109,6 +109,10 @@ impl ClientHandler for Handler {
         self.user.progress(&params);
     }
 
+    async fn on_tool_list_changed(&self, _: NotificationContext<RoleClient>) {
+        self.user.tools_changed();
+    }
+
     async fn on_logging_message(
         &self,
         params: LoggingMessageNotificationParam,

@@ -17,6 +17,9 @@ pub trait User: Send + Sync + 'static {
 
     /// Is told what the server logs, and at which level.
     fn log(&self, _level: &str, _data: &Value) {}
+
+    /// Is told that the server has other tools now.
+    fn tools_changed(&self) {}
 }
 
 /// The way to an authorization server's page and back (RFC 8252: a loopback redirect).

@@ -1,0 +1,182 @@
+//! The agent that the flags describe.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use skydock_agent::{
+    Agent, Approvals, Budget, Upstream,
+    client::{Setup, Target},
+    model::{Model, Scripted},
+    store::{Sqlite, Store},
+};
+
+/// How long a server may take to answer the handshake: a conversation waits for it.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+const MODELS: &str = "write scripted:FILE";
+const STORES: &str = "write sqlite:FILE or memory";
+
+/// What an agent is made of.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Agent")]
+#[group(skip)]
+pub struct Flags {
+    /// A server with tools: a URL or a command line (repeatable); NAME=… puts NAME before the names of its tools
+    #[arg(long = "server", value_name = "[NAME=]TARGET")]
+    servers: Vec<String>,
+    /// The model: scripted:FILE
+    #[arg(long, value_name = "MODEL", env = "SKYDOCK_MODEL")]
+    model: Option<String>,
+    /// Where conversations are kept: sqlite:FILE or memory [default: sqlite:~/.local/state/skydock/agent.sqlite]
+    #[arg(long, value_name = "STORE")]
+    store: Option<String>,
+    /// A file that says who the agent is, in place of the usual words
+    #[arg(long, value_name = "FILE")]
+    system: Option<PathBuf>,
+    /// Tools that are called without a question, as a pattern such as get-* (repeatable)
+    #[arg(long, value_name = "TOOL")]
+    allow: Vec<String>,
+    /// Tools that need the user's decision, whatever they say of themselves (repeatable)
+    #[arg(long, value_name = "TOOL")]
+    ask: Vec<String>,
+    /// Tools that are never called (repeatable)
+    #[arg(long, value_name = "TOOL")]
+    deny: Vec<String>,
+    /// How often the model is asked in one turn
+    #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    turns: u32,
+    /// Tokens, read and written, after which a turn ends
+    #[arg(long, value_name = "NUMBER")]
+    tokens: Option<u64>,
+    /// Seconds after which a turn ends
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    time: u64,
+    /// Seconds after which a call of a tool ends
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
+    tool_time: u64,
+}
+
+impl Flags {
+    /// The agent; what is wrong with the flags is added to the faults.
+    pub(crate) async fn build(&self, faults: &mut Vec<String>) -> Option<Agent> {
+        let servers: Vec<_> = self
+            .servers
+            .iter()
+            .filter_map(|server| upstream(server).map_err(|fault| faults.push(fault)).ok())
+            .collect();
+        let model = self.model().map_err(|fault| faults.push(fault)).ok();
+        let store = self.store().map_err(|fault| faults.push(fault)).ok();
+        let approvals = Approvals::new(&self.allow, &self.ask, &self.deny)
+            .map_err(|error| faults.push(error.to_string()))
+            .ok();
+        let system = self.system.as_ref().and_then(|file| {
+            std::fs::read_to_string(file)
+                .map_err(|error| faults.push(format!("--system {} cannot be read: {error}", file.display())))
+                .ok()
+        });
+        let mut agent = Agent::new(model?, store?)
+            .with_servers(servers)
+            .with_approvals(approvals?)
+            .with_budget(self.budget());
+        if let Some(system) = system {
+            agent = agent.with_system(system);
+        }
+        Some(agent)
+    }
+
+    fn budget(&self) -> Budget {
+        Budget {
+            turns: self.turns,
+            tokens: self.tokens,
+            time: Duration::from_secs(self.time),
+            call: Duration::from_secs(self.tool_time),
+            ..Budget::default()
+        }
+    }
+
+    fn model(&self) -> Result<Arc<dyn Model>, String> {
+        let Some(model) = &self.model else {
+            return Err(format!("there is no model; add --model: {MODELS}"));
+        };
+        match model.split_once(':') {
+            Some(("scripted", file)) if !file.is_empty() => {
+                let script = Scripted::open(file.as_ref());
+                let script =
+                    script.map_err(|error| format!("--model: {}", skydock_agent::client::tell(&error)))?;
+                Ok(Arc::new(script))
+            }
+            _ => Err(format!("--model {model:?} is no model; {MODELS}")),
+        }
+    }
+
+    fn store(&self) -> Result<Arc<dyn Store>, String> {
+        let opened = match self.store.as_deref() {
+            None => match usual() {
+                Some(file) => Sqlite::open(&file),
+                None => {
+                    return Err(format!(
+                        "there is no home directory to keep conversations in; {STORES}"
+                    ));
+                }
+            },
+            Some("memory") => Sqlite::in_memory(),
+            Some(store) => match store.strip_prefix("sqlite:") {
+                Some(file) if !file.is_empty() => Sqlite::open(file.as_ref()),
+                _ => return Err(format!("--store {store:?} is no store; {STORES}")),
+            },
+        };
+        let store = opened.map_err(|error| format!("--store: {}", skydock_agent::client::tell(&error)))?;
+        Ok(Arc::new(store))
+    }
+}
+
+/// A server as it is written: `NAME=TARGET`, or a target alone.
+fn upstream(text: &str) -> Result<Upstream, String> {
+    let named = text.split_once('=').filter(|(name, _)| {
+        !name.is_empty()
+            && name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+    });
+    let (prefix, target) = match named {
+        Some((name, target)) => (Some(name.to_owned()), target),
+        None => (None, text),
+    };
+    let target = Target::parse(target).map_err(|error| format!("--server {text:?}: {error}"))?;
+    let setup = Setup {
+        patience: HANDSHAKE,
+        ..Setup::default()
+    };
+    Ok(Upstream {
+        prefix,
+        target,
+        setup,
+    })
+}
+
+/// Where conversations are kept unless something else is said.
+fn usual() -> Option<PathBuf> {
+    let path = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let state = path("XDG_STATE_HOME").or_else(|| Some(path("HOME")?.join(".local/state")));
+    Some(state?.join("skydock/agent.sqlite"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_may_have_a_name() {
+        let read = |text: &str| upstream(text).map(|upstream| (upstream.prefix, upstream.target.to_string()));
+        let url = "http://127.0.0.1:8000/mcp?a=b".to_owned();
+        assert_eq!(
+            read(&format!("x={url}")).unwrap(),
+            (Some("x".to_owned()), url.clone())
+        );
+        assert_eq!(read(&url).unwrap(), (None, url));
+        assert_eq!(read("env A=b prog").unwrap(), (None, "env A=b prog".to_owned()));
+        assert!(read("x=").is_err());
+    }
+}

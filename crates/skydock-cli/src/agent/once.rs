@@ -1,0 +1,178 @@
+//! One turn, and what came of it: for scripts and for those who decide later.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use rmcp::model::{ElicitRequestParams, ElicitResult};
+use serde::Serialize;
+use skydock_agent::{
+    Agent, Call, Decision, Ended, Event, Input, Outcome, Question, Reply, Turn, client::User as _,
+    message::ToolResult, store::Key,
+};
+
+use super::{Args, show::Show};
+use crate::{
+    call::{Desk, write_json},
+    screen::{self, STRONG},
+    usage::Usage,
+};
+
+/// What came of a turn.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    user: String,
+    session: String,
+    answer: String,
+    calls: Vec<Call>,
+    results: Vec<ToolResult>,
+    /// Calls that wait for a decision.
+    waiting: Vec<Call>,
+    notes: Vec<String>,
+    #[serde(flatten)]
+    ended: Option<Ended>,
+}
+
+/// Takes one turn.
+pub(super) async fn run(agent: &Agent, key: &Key, args: &Args) -> Result<ExitCode> {
+    let input = match &args.prompt {
+        Some(text) => Input::Say(text.clone()),
+        None => Input::Decide(decisions(agent, key, args).await?),
+    };
+    let mut turn = agent.turn(key, input, None).await?;
+    let mut show = Show::new(screen::out());
+    show.quiet = args.json;
+    let mut report = Report {
+        user: key.user.to_string(),
+        session: key.session.to_string(),
+        ..Report::default()
+    };
+    while let Some(event) = next(&mut turn).await {
+        if !args.json {
+            show.event(&event)?;
+        }
+        report.hear(&event);
+        if let Event::Question(question) = event {
+            let reply = answer(&question).await;
+            agent.reply(key, &question.id, reply).await;
+        }
+    }
+    let outcome = report.ended.as_ref().context("the turn had no end")?.outcome;
+    if args.json {
+        write_json(&mut screen::out(), &report)?;
+    } else if outcome == Outcome::Waiting {
+        tell_waiting(key, &report.waiting);
+    }
+    Ok(match outcome {
+        Outcome::Answered => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
+}
+
+/// The next event; Ctrl-C ends the turn.
+pub(super) async fn next(turn: &mut Turn) -> Option<Event> {
+    tokio::select! {
+        event = turn.next() => return event,
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    turn.stop();
+    turn.next().await
+}
+
+/// Says how somebody can decide later.
+pub(super) fn tell_waiting(key: &Key, waiting: &[Call]) {
+    let (user, session) = (&key.user, &key.session);
+    screen::note(&format!(
+        "{STRONG}Waiting for a decision.{STRONG:#} Decide with the same --server, --model and --store:"
+    ));
+    for call in waiting {
+        screen::note(&format!(
+            "  skydock agent … --user {user} --session {session} --approve {id}   (or --refuse {id})",
+            id = call.id
+        ));
+    }
+}
+
+/// What `--approve` and `--refuse` say.
+async fn decisions(agent: &Agent, key: &Key, args: &Args) -> Result<Vec<Decision>> {
+    let view = agent.view(key).await?;
+    let asked: Vec<_> = view
+        .conversation
+        .asked()
+        .map(|(call, _)| call.id.clone())
+        .collect();
+    if asked.is_empty() {
+        let Key { user, session } = key;
+        return Err(Usage::new(format!(
+            "no call waits for a decision in the conversation {session:?} of {user:?}"
+        ))
+        .into());
+    }
+    let mut decisions = Vec::new();
+    for (words, approve) in [(&args.approve, true), (&args.deny_call, false)] {
+        let all = words.iter().any(|word| word == "all");
+        let ids: Vec<_> = if all { asked.clone() } else { words.clone() };
+        decisions.extend(ids.into_iter().map(|id| Decision {
+            id,
+            approve,
+            note: None,
+        }));
+    }
+    Ok(decisions)
+}
+
+/// Asks whoever is at the terminal.
+pub(super) async fn answer(question: &Question) -> Reply {
+    let Some(asked) = params(question) else {
+        return Reply::Decline;
+    };
+    let mut faults = Vec::new();
+    let result: ElicitResult = Desk::new(&[], &mut faults).answer(&asked).await;
+    match result.action {
+        rmcp::model::ElicitationAction::Accept => Reply::Accept {
+            content: result.content,
+        },
+        rmcp::model::ElicitationAction::Cancel => Reply::Cancel,
+        _ => Reply::Decline,
+    }
+}
+
+fn params(question: &Question) -> Option<ElicitRequestParams> {
+    let message = format!("{} asks: {}", question.server, question.message);
+    match (&question.schema, &question.url) {
+        (Some(schema), _) => Some(ElicitRequestParams::FormElicitationParams {
+            meta: None,
+            message,
+            requested_schema: serde_json::from_value(schema.clone()).ok()?,
+        }),
+        (None, Some(url)) => Some(ElicitRequestParams::UrlElicitationParams {
+            meta: None,
+            message,
+            url: url.clone(),
+            elicitation_id: question.id.clone(),
+        }),
+        (None, None) => None,
+    }
+}
+
+impl Report {
+    fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Text { text } => self.answer.push_str(text),
+            // what was said before it counts for nothing
+            Event::Again { reason, .. } => {
+                self.answer.clear();
+                self.notes.push(reason.clone());
+            }
+            Event::Call(call) => {
+                self.answer.clear();
+                self.calls.push(call.clone());
+            }
+            Event::Result { result, .. } => self.results.push(result.clone()),
+            Event::Approval { call, .. } => self.waiting.push(call.clone()),
+            Event::Note { text } => self.notes.push(text.clone()),
+            Event::Ended(ended) => self.ended = Some(ended.clone()),
+            _ => {}
+        }
+    }
+}
