@@ -10,16 +10,27 @@ use checks::tools;
 use serde_json::Value;
 
 /// The floors. A package may depend on those named here and on no other package of the house.
-const ALLOWED: [(&str, &[&str]); 7] = [
+const ALLOWED: [(&str, &[&str]); 8] = [
     ("skydock", &[]),
     ("bookings", &["skydock"]),
     ("pizza", &["skydock"]),
     ("lambda-ops", &["skydock"]),
     ("skydock-authorizer", &["skydock"]),
-    ("skydock-cli", &["skydock", "lambda-ops"]),
+    ("skydock-agent", &["skydock"]),
+    (
+        "skydock-cli",
+        &["skydock", "skydock-agent", "bookings", "lambda-ops"],
+    ),
     (
         "checks",
-        &["skydock", "bookings", "pizza", "lambda-ops", "skydock-cli"],
+        &[
+            "skydock",
+            "skydock-agent",
+            "bookings",
+            "pizza",
+            "lambda-ops",
+            "skydock-cli",
+        ],
     ),
 ];
 

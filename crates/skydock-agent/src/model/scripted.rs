@@ -169,15 +169,16 @@ impl Scripted {
             .filter(|message| message.role == Role::Assistant)
             .count();
         for scene in &self.scenes {
-            let found = match &scene.when {
-                Some(when) => when.captures(&words),
-                None => Regex::new("").ok().and_then(|all| all.captures(&words)),
-            };
-            let Some(found) = found else { continue };
-            let names = scene.when.iter().flat_map(Regex::capture_names).flatten();
-            let captures: BTreeMap<_, _> = names
-                .filter_map(|name| Some((name.to_owned(), found.name(name)?.as_str().to_owned())))
-                .collect();
+            let mut captures = BTreeMap::new();
+            if let Some(when) = &scene.when {
+                let Some(found) = when.captures(&words) else {
+                    continue;
+                };
+                let names = when.capture_names().flatten();
+                captures.extend(
+                    names.filter_map(|name| Some((name.to_owned(), found.name(name)?.as_str().to_owned()))),
+                );
+            }
             let last = scene.steps.len().saturating_sub(1);
             let step = scene.steps.get(step.min(last));
             let step = step.ok_or_else(|| Failure::Refused("the scene has no steps".to_owned()))?;

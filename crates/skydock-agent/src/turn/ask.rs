@@ -97,12 +97,13 @@ impl Run {
         );
         // the store is told about the lease while the model is at work, so it works on a copy
         let messages = self.conversation.messages.clone();
+        let user = self.keeper.user().to_owned();
         let request = Request {
             system,
             messages: &messages,
             tools,
             max_tokens: self.parts.budget.answer,
-            user: &self.keeper.user().to_owned(),
+            user: &user,
         };
         let asking = hear(&*model, request, &self.listener, assembly).instrument(span);
         tokio::select! {
