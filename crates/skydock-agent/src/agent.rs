@@ -131,6 +131,12 @@ impl Turn {
         self.events.recv().await
     }
 
+    /// Ends it when it is cancelled, and is cancelled when it has ended.
+    #[must_use]
+    pub fn stopper(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
     /// Ends it; what was said so far stands.
     pub fn stop(&self) {
         self.stop.cancel();
@@ -257,7 +263,9 @@ impl Agent {
         };
         tokio::spawn(async move {
             let desk = Arc::clone(&awake.desk);
+            let stop = run.stop.clone();
             run.go().await;
+            stop.cancel();
             desk.listen(None);
             drop(held);
         });

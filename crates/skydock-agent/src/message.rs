@@ -82,6 +82,7 @@ pub struct ToolCall {
 
 /// What came of a call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ToolResult {
     /// The model's name for the call.
     pub id: String,
