@@ -169,6 +169,12 @@ impl Run {
         };
         self.usage += usage;
         self.conversation.usage += usage;
+        let mut message = message;
+        for block in &mut message.blocks {
+            if let Block::Call(call) = block {
+                call.title = shelf.find(&call.name).and_then(|tool| tool.title());
+            }
+        }
         let calls: Vec<_> = message.calls().cloned().collect();
         self.conversation.add(Role::Assistant, message.blocks);
         let (outcome, detail) = match stop {

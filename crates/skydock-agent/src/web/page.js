@@ -119,7 +119,7 @@ function showCall(call) {
   mark.setAttribute("aria-label", "running");
   const inside = make("div", { className: "inside" }, make("h3", {}, "Input"), make("pre", {}, pretty(call.input)));
   const node = make("details", { className: "call" },
-    make("summary", {}, mark, make("span", {}, call.title || call.name), make("span", { className: "args" }, args(call.input))),
+    make("summary", {}, mark, make("span", { className: "what" }, call.title || call.name), make("span", { className: "args" }, args(call.input))),
     inside);
   calls.set(call.id, { node, mark, inside });
   add(node);
@@ -165,10 +165,10 @@ function askAll(waiting) {
     };
     yes.onclick = () => decide(true);
     no.onclick = () => decide(false);
-    add(card);
+    log.append(card);
     if (index === 0) yes.focus({ preventScroll: true });
   });
-  log.scrollTop = log.scrollHeight;
+  log.querySelector(".card").scrollIntoView({ block: "start" });
 }
 
 function field(name, schema, required) {

@@ -1,0 +1,17 @@
+//! The agent as its users see it: turns over real MCP servers.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its own helpers too"
+)]
+
+mod approving;
+mod asking;
+mod bounds;
+mod crashing;
+mod crowd;
+mod puppet;
+mod servers;
+mod web;
+mod workshop;
