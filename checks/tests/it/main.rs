@@ -9,6 +9,7 @@
     reason = "a test says what is wrong by failing"
 )]
 
+mod agent;
 mod bookings;
 mod clients;
 mod conformance;

@@ -18,7 +18,7 @@ use crate::{
     message::{Block, Role},
     model::{Model, Usage},
     store::{self, Key, Listed, Store},
-    tools::{Collision, Desk, Reply, Shelf, Toolbox, Upstream, unknown},
+    tools::{Collision, Desk, Reply, Sampling, Shelf, Toolbox, Upstream, unknown},
     turn::{Keeper, Run},
 };
 
@@ -43,6 +43,7 @@ pub(crate) struct Parts {
     pub(crate) model: Arc<dyn Model>,
     pub(crate) servers: Vec<Upstream>,
     pub(crate) approvals: Approvals,
+    pub(crate) sampling: Sampling,
     pub(crate) budget: Budget,
     pub(crate) knowledge: Option<Arc<dyn Knowledge>>,
     pub(crate) system: String,
@@ -160,6 +161,7 @@ impl Agent {
                 model,
                 servers: Vec::new(),
                 approvals: Approvals::default(),
+                sampling: Sampling::default(),
                 budget: Budget::default(),
                 knowledge: None,
                 system: SYSTEM.to_owned(),
@@ -185,6 +187,12 @@ impl Agent {
     #[must_use]
     pub fn with_approvals(self, approvals: Approvals) -> Self {
         self.with(|parts| parts.approvals = approvals)
+    }
+
+    /// The same with another rule of who may have the model answer something.
+    #[must_use]
+    pub fn with_sampling(self, sampling: Sampling) -> Self {
+        self.with(|parts| parts.sampling = sampling)
     }
 
     /// The same with other bounds.
@@ -219,7 +227,8 @@ impl Agent {
 
     async fn awake(&self, key: &Key) -> Arc<Awake> {
         let wake = async {
-            let desk = Arc::new(Desk::default());
+            let desk = Desk::new(Arc::clone(&self.parts.model), self.parts.sampling);
+            let desk = Arc::new(desk);
             Arc::new(Awake {
                 toolbox: Arc::new(Toolbox::new(&self.parts.servers, &desk)),
                 desk,
@@ -253,6 +262,7 @@ impl Agent {
         let run = Run {
             parts: Arc::clone(&self.parts),
             toolbox: Arc::clone(&awake.toolbox),
+            desk: Arc::clone(&awake.desk),
             keeper,
             conversation,
             listener,

@@ -27,5 +27,5 @@ pub use self::{
     conversation::{Conversation, Decision, NotAsked, Pending, Stand, Standing},
     event::{Call, Ended, Event, Outcome, Question},
     report::Report,
-    tools::{Collision, Reply, Upstream},
+    tools::{Collision, Reply, Sampling, Upstream},
 };

@@ -35,7 +35,7 @@ pub use self::{
     loopback::Loopback,
     setup::Setup,
     target::Target,
-    user::{Browser, User},
+    user::{Browser, Sample, Sampled, User},
 };
 use self::{
     handler::Handler,

@@ -6,7 +6,7 @@ pub mod scripted;
 use std::{fmt::Debug, time::Duration};
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::{StreamExt as _, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -182,4 +182,17 @@ pub trait Model: Debug + Send + Sync {
     /// # Errors
     /// [`Failure`] here or in the stream, after which the answer counts for nothing.
     async fn ask(&self, request: Request<'_>) -> Result<Pieces, Failure>;
+}
+
+/// A model's answer as a whole.
+///
+/// # Errors
+/// As [`Model::ask`].
+pub async fn answer(model: &dyn Model, request: Request<'_>) -> Result<(Message, Stop, Usage), Failure> {
+    let mut pieces = model.ask(request).await?;
+    let mut assembly = Assembly::default();
+    while let Some(piece) = pieces.next().await {
+        assembly.add(piece?);
+    }
+    Ok(assembly.finish())
 }

@@ -24,7 +24,7 @@ use crate::{
     message::{Block, Passage, Role},
     model::{Stop, Usage},
     store,
-    tools::{Shelf, Toolbox},
+    tools::{Desk, Shelf, Toolbox},
 };
 
 /// How many passages are found for a question.
@@ -34,6 +34,7 @@ const PASSAGES: usize = 4;
 pub(crate) struct Run {
     pub(crate) parts: Arc<Parts>,
     pub(crate) toolbox: Arc<Toolbox>,
+    pub(crate) desk: Arc<Desk>,
     pub(crate) keeper: Keeper,
     pub(crate) conversation: Conversation,
     pub(crate) listener: Listener,
@@ -106,6 +107,9 @@ impl Run {
         if !self.conversation.pending.is_empty() {
             return self.calls(&shelf).await;
         }
+        let sampled = self.desk.take_spent();
+        self.usage += sampled;
+        self.conversation.usage += sampled;
         if let Some(spent) = self.parts.budget.spent(self.turns, &self.usage) {
             return Err(End::With(Outcome::Budget, Some(spent)));
         }

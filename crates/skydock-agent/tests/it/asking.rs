@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::json;
 use skydock_agent::{
-    Budget, Event, Input, Outcome, Reply,
+    Budget, Event, Input, Outcome, Reply, Sampling,
     message::Block,
     model::{Failure, Stop},
 };
@@ -192,4 +192,56 @@ async fn a_server_asks_the_user_in_the_middle_of_a_call() {
     );
     let events = all(turn).await;
     assert_eq!(results(&events)[0].1, "{\"what\":\"green\"}");
+}
+
+/// A turn in which a server asks for an answer of the model.
+async fn muse(sampling: Sampling, reply: Reply) -> (Vec<Event>, std::sync::Arc<Puppet>, Vec<String>) {
+    let workshop = Workshop::new();
+    let (_server, mut upstream) = workshop.open().await;
+    upstream.setup.era = "2025-06-18".parse().unwrap();
+    let says = [
+        Say::Calls(vec![("muse", "")]),
+        Say::Words("42"),
+        Say::Words("done"),
+    ];
+    let model = Puppet::new(says);
+    let agent = agent(&model).with_servers(vec![upstream]).with_sampling(sampling);
+    let mut turn = agent
+        .turn(&max(), Input::Say("muse".to_owned()), None)
+        .await
+        .unwrap();
+    let (mut events, mut asked) = (Vec::new(), Vec::new());
+    while let Some(event) = turn.next().await {
+        if let Event::Question(question) = &event {
+            asked.push(question.message.clone());
+            assert!(agent.reply(&max(), &question.id, reply.clone()).await);
+        }
+        events.push(event);
+    }
+    (events, model, asked)
+}
+
+#[tokio::test]
+async fn a_server_has_the_model_answer_when_the_user_agrees() {
+    let (events, model, asked) = muse(Sampling::Ask, Reply::Accept { content: None }).await;
+    assert!(asked[0].contains("What is the answer?"), "{asked:?}");
+    assert!(
+        results(&events)[0].1.contains("puppet says") && results(&events)[0].1.contains("42"),
+        "{events:?}"
+    );
+    assert_eq!(model.asked()[1].system, "You are deep.");
+    assert_eq!(end(&events).usage.input_tokens, 30, "what it cost is counted");
+    let (events, model, _) = muse(Sampling::Ask, Reply::Decline).await;
+    assert!(results(&events)[0].1.contains("does not want"), "{events:?}");
+    assert_eq!(model.asked().len(), 2);
+    let (events, _, asked) = muse(Sampling::Allow, Reply::Decline).await;
+    assert!(
+        asked.is_empty() && results(&events)[0].1.contains("42"),
+        "{events:?}"
+    );
+    let (events, ..) = muse(Sampling::Never, Reply::Decline).await;
+    assert!(
+        results(&events)[0].2 || results(&events)[0].1.contains("sampling"),
+        "{events:?}"
+    );
 }

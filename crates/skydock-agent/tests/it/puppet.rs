@@ -174,9 +174,7 @@ pub(crate) async fn all(mut turn: Turn) -> Vec<Event> {
             events.push(event);
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), hear)
-        .await
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(30), hear).await.unwrap();
     events
 }
 

@@ -130,6 +130,27 @@ impl Workshop {
     }
 
     #[tool(
+        description = "Has the client's model think.",
+        annotations(read_only_hint = true)
+    )]
+    #[expect(deprecated, reason = "SEP-2577 retires sampling; older servers still use it")]
+    async fn muse(&self, context: RequestContext<RoleServer>) -> Result<String, String> {
+        use rmcp::model::{CreateMessageRequestParams, SamplingMessage};
+        let messages = vec![SamplingMessage::user_text("What is the answer?")];
+        let params = CreateMessageRequestParams::new(messages, 100).with_system_prompt("You are deep.");
+        let answer = context
+            .peer
+            .create_message(params)
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok(format!(
+            "{} says {}",
+            answer.model,
+            serde_json::to_string(&answer.message.content).unwrap()
+        ))
+    }
+
+    #[tool(
         description = "Returns what a stranger wrote.",
         annotations(read_only_hint = true)
     )]

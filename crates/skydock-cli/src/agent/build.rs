@@ -3,16 +3,27 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use skydock_agent::{
-    Agent, Approvals, Budget, Upstream,
+    Agent, Approvals, Budget, Sampling, Upstream,
     client::{Setup, Target},
     model::{Model, Scripted},
     store::{Sqlite, Store},
 };
 
+use crate::call::directory;
+
 /// How long a server may take to answer the handshake: a conversation waits for it.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const MODELS: &str = "write scripted:FILE";
 const STORES: &str = "write sqlite:FILE or memory";
+
+/// Whether something is done without asking.
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum Rule {
+    #[default]
+    Ask,
+    Allow,
+    Never,
+}
 
 /// What an agent is made of.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -40,6 +51,12 @@ pub struct Flags {
     /// Tools that are never called (repeatable)
     #[arg(long, value_name = "TOOL")]
     deny: Vec<String>,
+    /// Whether servers may have the model answer something for them: ask (you, each time), allow, never
+    #[arg(long, value_name = "RULE", value_enum, default_value = "ask")]
+    sampling: Rule,
+    /// Directory that servers may know of (repeatable)
+    #[arg(long = "root", value_name = "DIR")]
+    roots: Vec<PathBuf>,
     /// How often the model is asked in one turn
     #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     turns: u32,
@@ -57,11 +74,7 @@ pub struct Flags {
 impl Flags {
     /// The agent; what is wrong with the flags is added to the faults.
     pub(crate) async fn build(&self, faults: &mut Vec<String>) -> Option<Agent> {
-        let servers: Vec<_> = self
-            .servers
-            .iter()
-            .filter_map(|server| upstream(server).map_err(|fault| faults.push(fault)).ok())
-            .collect();
+        let servers = self.upstreams(faults);
         let model = self.model().map_err(|fault| faults.push(fault)).ok();
         let store = self.store().map_err(|fault| faults.push(fault)).ok();
         let approvals = Approvals::new(&self.allow, &self.ask, &self.deny)
@@ -75,11 +88,35 @@ impl Flags {
         let mut agent = Agent::new(model?, store?)
             .with_servers(servers)
             .with_approvals(approvals?)
+            .with_sampling(match self.sampling {
+                Rule::Ask => Sampling::Ask,
+                Rule::Allow => Sampling::Allow,
+                Rule::Never => Sampling::Never,
+            })
             .with_budget(self.budget());
         if let Some(system) = system {
             agent = agent.with_system(system);
         }
         Some(agent)
+    }
+
+    fn upstreams(&self, faults: &mut Vec<String>) -> Vec<Upstream> {
+        let roots: Vec<_> = self
+            .roots
+            .iter()
+            .filter_map(|root| directory(root, faults))
+            .collect();
+        let mut upstreams = Vec::new();
+        for server in &self.servers {
+            match upstream(server) {
+                Ok(mut upstream) => {
+                    upstream.setup.roots.clone_from(&roots);
+                    upstreams.push(upstream);
+                }
+                Err(fault) => faults.push(fault),
+            }
+        }
+        upstreams
     }
 
     fn budget(&self) -> Budget {
