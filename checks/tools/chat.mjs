@@ -18,14 +18,18 @@ async function page(options) {
   await page.goto(url);
   return page;
 }
-const idle = (page) => page.locator("#send:visible").waitFor();
+const turns = (page) => page.evaluate(() => Number(document.getElementById("log").dataset.turns ?? 0));
+/** Does something, and waits until the turn that it begins has ended. */
+async function turn(page, act) {
+  const before = await turns(page);
+  await act();
+  await page.waitForFunction((before) => Number(document.getElementById("log").dataset.turns ?? 0) > before, before);
+}
 const last = async (page) => (await page.locator("#log .say:not(.mine)").last().innerText()).trim();
-async function ask(page, words) {
+const ask = (page, words) => turn(page, async () => {
   await page.fill("#words", words);
   await page.press("#words", "Enter");
-  await page.locator("#stop:visible").waitFor({ timeout: 5_000 }).catch(() => {});
-  await idle(page);
-}
+});
 
 // at a desk
 const desk = await page({ viewport: { width: 1200, height: 860 } });
@@ -47,17 +51,17 @@ await desk.screenshot({ path: `${shots}/chat-approval.png` });
 await desk.reload();
 await desk.locator(".card").first().waitFor();
 tell("decisions again", await desk.locator(".card h2").allInnerTexts());
-await desk.getByRole("button", { name: "Allow", exact: true }).first().click();
-await desk.getByRole("button", { name: "Allow", exact: true }).first().click();
-await desk.locator(".card").waitFor({ state: "detached" });
-await idle(desk);
+await turn(desk, async () => {
+  await desk.getByRole("button", { name: "Allow", exact: true }).first().click();
+  await desk.getByRole("button", { name: "Allow", exact: true }).first().click();
+});
 tell("dallas", await last(desk));
 await desk.screenshot({ path: `${shots}/chat-desktop.png` });
 await ask(desk, "Can I rent a Mercedes?");
-await desk.getByPlaceholder("Why not?").fill("too flashy");
-await desk.getByRole("button", { name: "Don’t allow" }).click();
-await desk.locator(".card").waitFor({ state: "detached" });
-await idle(desk);
+await turn(desk, async () => {
+  await desk.getByPlaceholder("Why not?").fill("too flashy");
+  await desk.getByRole("button", { name: "Don’t allow" }).click();
+});
 tell("mercedes", await last(desk));
 tell("conversations", await desk.locator("#list li").count());
 
@@ -86,16 +90,15 @@ await keys.locator(".card").first().waitFor();
 await keys.waitForFunction(() => document.activeElement?.textContent === "Allow");
 await keys.keyboard.press("Enter");
 await keys.waitForFunction(() => document.activeElement?.textContent === "Allow" && document.querySelectorAll(".card").length === 1);
-await keys.keyboard.press("Enter");
-await keys.locator(".card").waitFor({ state: "detached" });
-await idle(keys);
+await turn(keys, () => keys.keyboard.press("Enter"));
 tell("by keyboard", await last(keys));
 
 // a stop in the middle of an answer
-await keys.fill("#words", "hello");
-await keys.press("#words", "Enter");
-await keys.locator("#stop:visible").click();
-await idle(keys);
+await turn(keys, async () => {
+  await keys.fill("#words", "hello");
+  await keys.press("#words", "Enter");
+  await keys.locator("#stop:visible").click();
+});
 tell("stopped", await keys.locator(".note").last().innerText());
 tell("problems", problems);
 await browser.close();

@@ -277,6 +277,7 @@ async function take(wish) {
   busy(false);
   if (waiting.length) askAll(waiting);
   else if (document.activeElement === document.body || document.activeElement === log) $("words").focus();
+  log.dataset.turns = Number(log.dataset.turns ?? 0) + 1;
   await refresh();
 }
 
@@ -318,6 +319,7 @@ function fresh() {
   history.replaceState(null, "", `#${session}`);
   greet();
   refresh();
+  $("words").disabled = false;
   $("words").focus();
 }
 
@@ -337,6 +339,7 @@ async function show(name) {
       speech = null;
     }
     busy(false);
+    $("words").disabled = false;
     if (view.standing === "waiting") {
       for (const call of view.asked) { calls.get(call.id)?.node.remove(); }
       askAll(view.asked);
@@ -392,6 +395,7 @@ async function begin() {
   $("who").hidden = !me.user;
   $("user").textContent = me.user ?? "";
   $("out").hidden = !me.choices.length;
+  $("words").disabled = true;
   if (!me.user) {
     log.replaceChildren();
     $("list").replaceChildren();

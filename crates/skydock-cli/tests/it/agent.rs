@@ -8,15 +8,19 @@ use crate::program::{Ran, http, skydock, skydock_with};
 
 const SCRIPT: &str = r#"
 name = "test"
+pace_ms = 5
 [[scenes]]
 when = "^ask"
 steps = [{ say = "I ask.", call = [{ tool = "say", input = { text = "yes" } }] }, { say = "It said: {{ results.say.text }}" }]
+[[scenes]]
+when = "^slow"
+steps = [{ say = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen" }]
 [[scenes]]
 steps = [{ say = "hello {{ user }}" }]
 "#;
 
 /// A folder of its own, with a script in it.
-fn folder() -> (tempfile::TempDir, String, String) {
+pub(crate) fn folder() -> (tempfile::TempDir, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let script: PathBuf = folder.path().join("script.toml");
     std::fs::write(&script, SCRIPT).unwrap();
