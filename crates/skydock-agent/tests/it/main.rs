@@ -13,5 +13,6 @@ mod crashing;
 mod crowd;
 mod puppet;
 mod servers;
+mod tracing_spans;
 mod web;
 mod workshop;
