@@ -41,7 +41,11 @@ where
         .and_then(|response| response.headers().get("retry-after")?.parse().ok())
         .map(Duration::from_secs);
     match error {
-        SdkError::ServiceError(error) => of_service(error.err(), status, after, asked),
+        SdkError::ServiceError(error) => {
+            let error = error.err();
+            let code = error.code().unwrap_or_default();
+            of_service(code, &told(error), status, after, asked)
+        }
         error => of_way(error, status, asked),
     }
 }
@@ -49,27 +53,46 @@ where
 /// It broke off.
 pub(super) fn of_stream(error: SdkError<ConverseStreamOutputError, RawMessage>, asked: &Asked) -> Failure {
     match error {
-        SdkError::ServiceError(error) => of_service(error.err(), None, None, asked),
+        SdkError::ServiceError(error) => {
+            let error = error.err();
+            of_service(code(error), &told(error), None, None, asked)
+        }
         // HTTP said 200, so what is wrong now is wrong on the way
         error => Failure::Unavailable(format!("the answer was cut off: {}", short(&tell(&error)))),
     }
 }
 
+/// The SDK leaves the code of an error in a stream in the name of its variant.
+fn code(error: &ConverseStreamOutputError) -> &str {
+    match error {
+        ConverseStreamOutputError::InternalServerException(_) => "InternalServerException",
+        ConverseStreamOutputError::ModelStreamErrorException(_) => "ModelStreamErrorException",
+        ConverseStreamOutputError::ValidationException(_) => "ValidationException",
+        ConverseStreamOutputError::ThrottlingException(_) => "ThrottlingException",
+        ConverseStreamOutputError::ServiceUnavailableException(_) => "ServiceUnavailableException",
+        error => error.code().unwrap_or_default(),
+    }
+}
+
+/// What the service says.
+fn told(error: &(impl ProvideErrorMetadata + Error + 'static)) -> String {
+    error.message().map_or_else(|| tell(error), str::to_owned)
+}
+
 /// Bedrock itself says no.
 fn of_service(
-    error: &(impl ProvideErrorMetadata + Error + 'static),
+    code: &str,
+    told: &str,
     status: Option<u16>,
     after: Option<Duration>,
     asked: &Asked,
 ) -> Failure {
-    let code = error.code().unwrap_or_default();
     // a code may have the name of its module before it
     let code = code.rsplit('#').next().unwrap_or_default();
-    let told = error.message().map_or_else(|| tell(error), str::to_owned);
     let reason = if code.is_empty() {
-        short(&told)
+        short(told)
     } else {
-        format!("{code}: {}", short(&told))
+        format!("{code}: {}", short(told))
     };
     let Asked { id, region } = asked;
     match code {
@@ -82,7 +105,7 @@ fn of_service(
         | "ModelStreamErrorException"
         | "InternalServerException"
         | "ServiceUnavailableException" => Failure::Unavailable(reason),
-        "ValidationException" if overflow::is_told(&told) => Failure::Overflow(reason),
+        "ValidationException" if overflow::is_told(told) => Failure::Overflow(reason),
         "ValidationException" if told.contains("on-demand throughput") => Failure::Refused(format!(
             "{reason} Name an inference profile in place of {id:?}, such as us.{id}"
         )),
@@ -132,18 +155,14 @@ where
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_bedrockruntime::operation::converse::ConverseError;
-    use aws_smithy_types::error::ErrorMetadata;
-
     use super::*;
 
     fn of(code: &str, message: &str, status: Option<u16>) -> Failure {
-        let error = ConverseError::generic(ErrorMetadata::builder().code(code).message(message).build());
         let asked = Asked {
             id: "some.model".to_owned(),
             region: "eu-west-1".to_owned(),
         };
-        of_service(&error, status, None, &asked)
+        of_service(code, message, status, None, &asked)
     }
 
     #[test]

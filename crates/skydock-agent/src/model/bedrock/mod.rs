@@ -221,9 +221,9 @@ mod tests {
 
     #[test]
     fn an_arn_says_its_region() {
-        let none = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .build();
+        let mut none = SdkConfig::builder();
+        none.set_behavior_version(Some(BehaviorVersion::latest()));
+        let none = none.build();
         let profile =
             "arn:aws:bedrock:eu-west-3:123456789012:inference-profile/eu.anthropic.claude-sonnet-4-6";
         let model = Bedrock::new(profile, &none).unwrap();
