@@ -89,10 +89,12 @@ fn of_service(
 ) -> Failure {
     // a code may have the name of its module before it
     let code = code.rsplit('#').next().unwrap_or_default();
+    let said = short(told);
+    let said = said.trim_end_matches('.');
     let reason = if code.is_empty() {
-        short(told)
+        said.to_owned()
     } else {
-        format!("{code}: {}", short(told))
+        format!("{code}: {said}")
     };
     let Asked { id, region } = asked;
     match code {
@@ -107,20 +109,20 @@ fn of_service(
         | "ServiceUnavailableException" => Failure::Unavailable(reason),
         "ValidationException" if overflow::is_told(told) => Failure::Overflow(reason),
         "ValidationException" if told.contains("on-demand throughput") => Failure::Refused(format!(
-            "{reason} Name an inference profile in place of {id:?}, such as us.{id}"
+            "{reason}. Name an inference profile in place of {id:?}, such as us.{id}"
         )),
         "AccessDeniedException" => Failure::Refused(format!(
-            "{reason} Allow bedrock:InvokeModel and bedrock:InvokeModelWithResponseStream on {id:?} in {region}, and \
+            "{reason}. Allow bedrock:InvokeModel and bedrock:InvokeModelWithResponseStream on {id:?} in {region}, and \
              get access to the model in the Bedrock console"
         )),
         "ResourceNotFoundException" => Failure::Refused(format!(
-            "{reason} Is {id:?} the id of a model or inference profile in {region}?"
+            "{reason}. Is {id:?} the id of a model or inference profile in {region}?"
         )),
         "UnrecognizedClientException"
         | "InvalidSignatureException"
         | "ExpiredTokenException"
         | "MissingAuthenticationTokenException"
-        | "IncompleteSignatureException" => Failure::Refused(format!("{reason} Renew the AWS credentials")),
+        | "IncompleteSignatureException" => Failure::Refused(format!("{reason}. Renew the AWS credentials")),
         _ => match status {
             Some(429) => Failure::Throttled { reason, after },
             Some(500..) => Failure::Unavailable(reason),

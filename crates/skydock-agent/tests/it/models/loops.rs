@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rmcp::{
     ServerHandler,
-    handler::server::{router::tool::ToolRouter, wrapper::Parameters},
+    handler::server::wrapper::Parameters,
     model::{Implementation, ServerCapabilities, ServerConfig},
     tool, tool_handler, tool_router,
 };
@@ -28,9 +28,7 @@ struct Place {
 
 /// A server that knows the weather.
 #[derive(Debug, Clone)]
-struct Weather {
-    tool_router: ToolRouter<Self>,
-}
+struct Weather;
 
 #[tool_router]
 impl Weather {
@@ -61,10 +59,7 @@ impl ServerHandler for Weather {
 /// Lets an agent with this model answer once.
 pub(crate) async fn turn(model: impl Model + 'static, text: &str) -> Report {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let weather = Weather {
-        tool_router: Weather::tool_router(),
-    };
-    let mut server = Host::new(weather).listen(listener).unwrap();
+    let mut server = Host::new(Weather).listen(listener).unwrap();
     let upstream = Upstream {
         prefix: None,
         target: Target::parse(&server.url()).unwrap(),
