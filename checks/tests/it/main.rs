@@ -17,6 +17,7 @@ mod docs;
 mod elsewhere;
 mod emulator;
 mod hostile;
+mod models;
 mod negotiation;
 mod secrets;
 mod shape;

@@ -11,6 +11,7 @@ mod asking;
 mod bounds;
 mod crashing;
 mod crowd;
+mod models;
 mod puppet;
 mod servers;
 mod tracing_spans;

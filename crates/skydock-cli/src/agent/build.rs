@@ -5,15 +5,15 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use skydock_agent::{
     Agent, Approvals, Budget, Sampling, Upstream,
     client::{Setup, Target},
-    model::{Model, Scripted},
+    model::Model,
     store::{Sqlite, Store},
 };
 
+use super::model::{MODELS, model};
 use crate::call::directory;
 
 /// How long a server may take to answer the handshake: a conversation waits for it.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-const MODELS: &str = "write scripted:FILE";
 const STORES: &str = "write sqlite:FILE or memory";
 
 /// Whether something is done without asking.
@@ -33,9 +33,12 @@ pub struct Flags {
     /// A server with tools: a URL or a command line (repeatable); NAME=… puts NAME before the names of its tools
     #[arg(long = "server", value_name = "[NAME=]TARGET")]
     servers: Vec<String>,
-    /// The model: scripted:FILE
+    /// The model: bedrock:ID on Amazon Bedrock, openai:URL#NAME behind an OpenAI-compatible API, or scripted:FILE
     #[arg(long, value_name = "MODEL", env = "SKYDOCK_MODEL")]
     model: Option<String>,
+    /// Where the key of an openai: model is kept: a file, or env:VARIABLE
+    #[arg(long, value_name = "FILE|env:VARIABLE", env = "SKYDOCK_MODEL_KEY")]
+    model_key: Option<String>,
     /// Where conversations are kept: sqlite:FILE or memory [default: sqlite:~/.local/state/skydock/agent.sqlite]
     #[arg(long, value_name = "STORE")]
     store: Option<String>,
@@ -75,7 +78,7 @@ impl Flags {
     /// The agent; what is wrong with the flags is added to the faults.
     pub(crate) async fn build(&self, faults: &mut Vec<String>) -> Option<Agent> {
         let servers = self.upstreams(faults);
-        let model = self.model().map_err(|fault| faults.push(fault)).ok();
+        let model = self.model().await.map_err(|fault| faults.push(fault)).ok();
         let store = self.store().map_err(|fault| faults.push(fault)).ok();
         let approvals = Approvals::new(&self.allow, &self.ask, &self.deny)
             .map_err(|error| faults.push(error.to_string()))
@@ -129,18 +132,10 @@ impl Flags {
         }
     }
 
-    fn model(&self) -> Result<Arc<dyn Model>, String> {
-        let Some(model) = &self.model else {
-            return Err(format!("there is no model; add --model: {MODELS}"));
-        };
-        match model.split_once(':') {
-            Some(("scripted", file)) if !file.is_empty() => {
-                let script = Scripted::open(file.as_ref());
-                let script =
-                    script.map_err(|error| format!("--model: {}", skydock_agent::client::tell(&error)))?;
-                Ok(Arc::new(script))
-            }
-            _ => Err(format!("--model {model:?} is no model; {MODELS}")),
+    async fn model(&self) -> Result<Arc<dyn Model>, String> {
+        match &self.model {
+            Some(text) => model(text, self.model_key.as_deref()).await,
+            None => Err(format!("there is no model; add --model: {MODELS}")),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod build;
 mod chat;
+pub(crate) mod model;
 mod once;
 mod serve;
 pub(crate) mod show;
