@@ -4,6 +4,7 @@
 //! ([`Input`]) and is a stream of [`Event`]s. A [`model::Model`] says what to call; [`Approvals`] say what the user
 //! decides; a [`Budget`] bounds it; a [`store::Store`] keeps what was said.
 
+pub mod a2a;
 mod agent;
 mod approval;
 mod budget;
