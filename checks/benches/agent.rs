@@ -45,7 +45,12 @@ const THRONG: Duration = Duration::from_secs(3);
 /// Conversations that are kept to see what each costs.
 const KEPT: usize = 200;
 /// The words of an answer, each an event of its own.
-const WORDS: [&str; 8] = ["These ", "are ", "the ", "cars ", "you ", "can ", "rent ", "today."];
+const WORDS: [&str; 8] = [
+    "These ", "are ", "the ", "cars ", "you ", "can ", "rent ", "today.",
+];
+
+/// The calls that the model has wanted; each has an id of its own.
+static CALLS: AtomicUsize = AtomicUsize::new(0);
 
 /// Measures what an agent adds.
 #[derive(Debug, Parser)]
@@ -110,7 +115,10 @@ fn scripted() -> Router {
 }
 
 async fn complete(Json(request): Json<Value>) -> impl IntoResponse {
-    let last = request["messages"].as_array().and_then(|messages| messages.last()).cloned();
+    let last = request["messages"]
+        .as_array()
+        .and_then(|messages| messages.last())
+        .cloned();
     let last = last.unwrap_or_default();
     let wants_tool = last["role"] == "user" && last["content"].to_string().contains("look");
     let chunk = |delta: Value, finish: Value| {
@@ -121,7 +129,7 @@ async fn complete(Json(request): Json<Value>) -> impl IntoResponse {
     };
     let mut chunks = vec![chunk(json!({"role": "assistant", "content": ""}), Value::Null)];
     if wants_tool {
-        let call = json!({"index": 0, "id": format!("call_{}", uuid::Uuid::new_v4().simple()), "type": "function",
+        let call = json!({"index": 0, "id": format!("call_{}", CALLS.fetch_add(1, Ordering::Relaxed)), "type": "function",
             "function": {"name": "get-available-cars", "arguments": "{}"}});
         chunks.push(chunk(json!({"tool_calls": [call]}), Value::Null));
         chunks.push(chunk(json!({}), "tool_calls".into()));
@@ -142,8 +150,13 @@ async fn bare(model: &str, turns: usize) -> Result<Duration> {
     let mut times = Vec::new();
     for _ in 0..turns {
         let began = Instant::now();
-        let body = json!({"model": "script", "stream": true, "messages": [{"role": "user", "content": "hello"}]});
-        let answer = client.post(format!("{model}/chat/completions")).json(&body).send().await?;
+        let body =
+            json!({"model": "script", "stream": true, "messages": [{"role": "user", "content": "hello"}]});
+        let answer = client
+            .post(format!("{model}/chat/completions"))
+            .json(&body)
+            .send()
+            .await?;
         let mut stream = answer.bytes_stream();
         stream.next().await.context("no answer")??;
         times.push(began.elapsed());
@@ -191,10 +204,18 @@ impl Agent {
     async fn turn(&self, session: &str, words: &str) -> Result<(Duration, Duration)> {
         let began = Instant::now();
         let (path, body) = match self.peer {
-            Peer::Skydock => (format!("/api/conversations/{session}/turns"), json!({ "say": words })),
+            Peer::Skydock => (
+                format!("/api/conversations/{session}/turns"),
+                json!({ "say": words }),
+            ),
             Peer::Strands => ("/turn".to_owned(), json!({ "session": session, "say": words })),
         };
-        let answer = self.client.post(self.program.url(&path)).json(&body).send().await?;
+        let answer = self
+            .client
+            .post(self.program.url(&path))
+            .json(&body)
+            .send()
+            .await?;
         ensure!(answer.status().is_success(), "it answered {}", answer.status());
         let mut stream = answer.bytes_stream();
         let (mut first, mut text) = (None, String::new());
@@ -220,7 +241,10 @@ fn command(
         Peer::Skydock => command
             .args(["agent", "serve", "--listen", &addr.to_string(), "--server", mcp])
             .args(["--model", &format!("openai:{model}#script")])
-            .args(["--store", &format!("sqlite:{}", folder.join("agent.sqlite").display())])
+            .args([
+                "--store",
+                &format!("sqlite:{}", folder.join("agent.sqlite").display()),
+            ])
             .env("SKYDOCK_LOG", "error"),
         Peer::Strands => command
             .arg(tools::workspace().join("target/bench/rivals/strands/agent.py"))
@@ -252,7 +276,9 @@ impl Cost {
             async move {
                 let mut turn = 0;
                 while Instant::now() < until {
-                    agent.turn(&format!("crowd{number}-{}", turn / 10), "look").await?;
+                    agent
+                        .turn(&format!("crowd{number}-{}", turn / 10), "look")
+                        .await?;
                     turns.fetch_add(1, Ordering::Relaxed);
                     turn += 1;
                 }
@@ -278,14 +304,18 @@ impl Cost {
             agent.turn(&format!("kept{number}"), "hello").await?;
         }
         let after = agent.program.memory()?;
-        self.memory.push(after.saturating_sub(before) as f64 / kept as f64);
+        self.memory
+            .push(after.saturating_sub(before) as f64 / kept as f64);
         self.whole.push(before as f64);
         Ok(())
     }
 }
 
 fn report(bare: Duration, costs: &[Cost; 2]) {
-    println!("the model itself, asked without an agent: first words after {}\n", millis(bare));
+    println!(
+        "the model itself, asked without an agent: first words after {}\n",
+        millis(bare)
+    );
     println!(
         "| | first words p50 | p99 | a turn p50 | a turn with a tool p50 | p99 | turns/s, {CROWD} at once | memory at rest | of a conversation |"
     );

@@ -134,6 +134,7 @@ mod tests {
 
     fn call(id: &str) -> Block {
         Block::Call(ToolCall {
+            title: None,
             id: id.to_owned(),
             name: "look".to_owned(),
             input: json!({}),

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use rmcp::{ServerHandler, model::ServerConfig};
 use skydock::{Config, Host};
-use skydock_agent::{Event, Outcome, Upstream};
+use skydock_agent::{
+    Event, Outcome, Upstream,
+    client::{Local, Setup, Target},
+};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -151,4 +154,26 @@ async fn both_eras_and_a_server_without_tools() {
     let (tools, missing) = agent.tools(&max()).await.unwrap();
     assert_eq!(missing, []);
     assert_eq!(tools.len() % 2, 0);
+}
+
+#[tokio::test]
+async fn a_server_in_the_same_process_needs_no_address() {
+    let workshop = Workshop::new();
+    let upstream = Upstream {
+        prefix: None,
+        target: Target::Local(Local::new("workshop", workshop.clone())),
+        setup: Setup::default(),
+    };
+    let model = Puppet::new([
+        Say::Calls(vec![("look", "a"), ("explode", "")]),
+        Say::Words("done"),
+    ]);
+    let agent = agent(&model).with_servers(vec![upstream]);
+    let events = say(&agent, &max(), "go").await;
+    let results = results(&events);
+    assert!(
+        results.iter().any(|result| result.1 == "{\"what\":\"a\"}"),
+        "{events:?}"
+    );
+    assert!(results.iter().any(|result| result.2), "{events:?}");
 }

@@ -9,7 +9,10 @@ use skydock_agent::{
     store::{Sqlite, Store},
 };
 
-use super::model::{MODELS, model};
+use super::{
+    model::{MODELS, model},
+    others,
+};
 use crate::call::directory;
 
 /// How long a server may take to answer the handshake: a conversation waits for it.
@@ -33,6 +36,12 @@ pub struct Flags {
     /// A server with tools: a URL or a command line (repeatable); NAME=… puts NAME before the names of its tools
     #[arg(long = "server", value_name = "[NAME=]TARGET")]
     servers: Vec<String>,
+    /// Another agent (A2A) that this one can ask, as the tool ask-NAME (repeatable)
+    #[arg(long = "peer", value_name = "NAME=URL")]
+    peers: Vec<String>,
+    /// The token for another agent, in a file (repeatable)
+    #[arg(long = "peer-token", value_name = "NAME=FILE", requires = "peers")]
+    peer_tokens: Vec<String>,
     /// The model: bedrock:ID on Amazon Bedrock, openai:URL#NAME behind an OpenAI-compatible API, or scripted:FILE
     #[arg(long, value_name = "MODEL", env = "SKYDOCK_MODEL")]
     model: Option<String>,
@@ -118,6 +127,10 @@ impl Flags {
                 }
                 Err(fault) => faults.push(fault),
             }
+        }
+        match others::peers(&self.peers, &self.peer_tokens) {
+            Ok(peers) => upstreams.extend(peers),
+            Err(fault) => faults.push(fault),
         }
         upstreams
     }

@@ -4,6 +4,7 @@ mod build;
 mod chat;
 pub(crate) mod model;
 mod once;
+mod others;
 mod serve;
 pub(crate) mod show;
 

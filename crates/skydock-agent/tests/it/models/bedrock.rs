@@ -241,6 +241,7 @@ async fn the_same_request_is_the_same_bytes() {
             blocks: vec![Block::Call(ToolCall {
                 id: "1".to_owned(),
                 name: "look".to_owned(),
+                title: None,
                 input: Value::Object(input),
                 fault: None,
             })],
@@ -291,6 +292,7 @@ async fn families_get_what_they_take() {
         ..Reasoning::default()
     });
     let call = Block::Call(ToolCall {
+        title: None,
         id: "1".to_owned(),
         name: "look".to_owned(),
         input: json!({}),

@@ -387,6 +387,7 @@ async fn a_history_that_lost_something_is_mended() {
     let provider = Provider::start([last]).await;
     let call = |id: &str| {
         Block::Call(ToolCall {
+            title: None,
             id: id.to_owned(),
             name: "look".to_owned(),
             input: json!({"b": 1, "a": 2}),
