@@ -30,6 +30,13 @@ pub(super) struct Flags {
         env = "SKYDOCK_A2A"
     )]
     url: Option<String>,
+    /// What it does, for its card
+    #[arg(
+        long = "a2a-description",
+        value_name = "TEXT",
+        default_value = "An assistant that works with tools."
+    )]
+    description: String,
     /// What others can ask it for, for its card (repeatable)
     #[arg(long = "a2a-skill", value_name = "NAME=DESCRIPTION", requires = "url")]
     skills: Vec<String>,
@@ -45,14 +52,14 @@ pub(super) struct Flags {
 }
 
 impl Flags {
-    /// The service that answers others; `None` when nobody is to be answered. `about` is the agent's name and what it does.
+    /// The service that answers others; `None` when nobody is to be answered. `name` is the agent's.
     ///
     /// # Errors
     /// What is wrong with the flags, and what helps.
     pub(super) async fn service(
         &self,
         agent: Agent,
-        about: (&str, &str),
+        name: &str,
         listen: Option<SocketAddr>,
     ) -> Result<Option<Service>, String> {
         let Some(url) = &self.url else { return Ok(None) };
@@ -68,7 +75,7 @@ impl Flags {
         };
         let skills = self.skills.iter().map(|skill| read_skill(skill));
         let skills = skills.collect::<Result<Vec<_>, _>>()?;
-        let card = a2a::card(about.0, about.1, &url, skills);
+        let card = a2a::card(name, &self.description, &url, skills);
         let tasks = open(self.tasks.as_deref()).await?;
         let mut service = Service::new(card, tasks, Arc::new(Assistant::new(agent)));
         if let Some(file) = &self.push_key {

@@ -63,11 +63,7 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode> {
             None if config.lambda.is_some() => SignIn::Platform,
             None => return Err(no_address()),
         };
-        let about = (face.title.clone(), face.greeting.clone());
-        let others = args
-            .a2a
-            .service(agent.clone(), (&about.0, &about.1), config.listen)
-            .await;
+        let others = args.a2a.service(agent.clone(), &face.title, config.listen).await;
         let others = others.map_err(|fault| Error::from(Faults::one("and then", "", fault)))?;
         let stop = CancellationToken::new();
         let mut router = web::router(agent, face, sign_in.clone(), stop.clone());
