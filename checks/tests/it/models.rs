@@ -160,16 +160,11 @@ async fn the_program_works_with_tools_by_bedrock() {
     let (script, ministack) = bedrock("ministack-agent").await;
     let bookings = tools::built("bookings").unwrap();
     let ran = program::command(&tools::built("skydock").unwrap())
-        .args([
-            "agent",
-            "--json",
-            "--store",
-            "memory",
-            "--model",
-            &format!("bedrock:{CLAUDE}"),
-        ])
+        .args(["agent", "--json", "--store", "memory"])
         .args(["-p", "What are the rules?", "--server"])
         .arg(format!("{} --store memory", bookings.display()))
+        // in the environment, where the server must not find it
+        .env("SKYDOCK_MODEL", format!("bedrock:{CLAUDE}"))
         .envs([
             ("AWS_ENDPOINT_URL", ministack.url("").as_str()),
             ("AWS_REGION", "eu-central-1"),

@@ -138,6 +138,7 @@ mod tests {
             id: id.to_owned(),
             name: "look".to_owned(),
             input: json!({}),
+            title: None,
             fault: None,
         })
     }
