@@ -138,7 +138,6 @@ mod tests {
             id: id.to_owned(),
             name: "look".to_owned(),
             input: json!({}),
-            title: None,
             fault: None,
         })
     }

@@ -247,7 +247,6 @@ async fn the_same_request_is_the_same_bytes() {
                 name: "look".to_owned(),
                 title: None,
                 input: Value::Object(input),
-                title: None,
                 fault: None,
             })],
         },
@@ -296,8 +295,7 @@ fn history() -> [Message; 3] {
         ..Reasoning::default()
     });
     let call = Block::Call(ToolCall {
-        title: None,
-        id: "1".to_owned(),
+        id: "functions.look:0".to_owned(),
         name: "look".to_owned(),
         input: json!({}),
         title: None,
@@ -311,7 +309,7 @@ fn history() -> [Message; 3] {
         },
         Message {
             role: Role::User,
-            blocks: vec![Block::Result(ToolResult::error("1", "no"))],
+            blocks: vec![Block::Result(ToolResult::error("functions.look:0", "no"))],
         },
     ]
 }
@@ -364,7 +362,7 @@ async fn families_get_what_they_take() {
     assert_eq!(result(nova)["status"], "error");
     assert_eq!(
         result(llama),
-        json!({"toolUseId": "1", "content": [{"text": "Error: no"}]})
+        json!({"toolUseId": "functions_look_0", "content": [{"text": "Error: no"}]})
     );
     assert_eq!(bodies[5]["guardrailConfig"]["guardrailIdentifier"], "g");
 }

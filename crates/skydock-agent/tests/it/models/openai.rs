@@ -391,7 +391,6 @@ async fn a_history_that_lost_something_is_mended() {
             id: id.to_owned(),
             name: "look".to_owned(),
             input: json!({"b": 1, "a": 2}),
-            title: None,
             fault: None,
         })
     };
