@@ -18,11 +18,12 @@ def main(host: str, port: str) -> None:
     params.model.path = str(next(pathlib.Path(folder).glob("*.gguf")))
     params.n_ctx = 1024
     params.n_parallel = 1
-    params.cpuparams.n_threads = 2
+    params.cpuparams.n_threads = 1  # two wait for each other on a busy machine
     params.hostnames = [host]
     params.port = int(port)
     params.use_jinja = True
     params.n_predict = 64
+    params.sampling.temp = 0.0
     server = xllamacpp.Server(params)  # it ends when nobody holds it
     signal.pause()
     del server

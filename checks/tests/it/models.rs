@@ -192,7 +192,7 @@ async fn the_program_works_with_tools_by_bedrock() {
 }
 
 #[tokio::test]
-async fn llama_cpp_streams_counts_and_says_when_it_is_too_much() {
+async fn llama_cpp_streams_and_counts_and_knows_what_it_was_asked_before() {
     let llama = llama::start().await.unwrap();
     let model = OpenAi::new(&llama.url("/v1"), "smollm2").unwrap();
     let hello = [Message::user("Say hello to the world.")];
@@ -202,6 +202,13 @@ async fn llama_cpp_streams_counts_and_says_when_it_is_too_much() {
     assert!(
         usage.input_tokens > 5 && (1..=16).contains(&usage.output_tokens),
         "{usage:?}"
+    );
+
+    let (_, again, _, usage) = said(&model, question(&hello, &[])).await.unwrap();
+    assert_eq!(again, message);
+    assert!(
+        usage.cache_read_tokens + 1 >= usage.input_tokens,
+        "the same is asked, so it is known: {usage:?}"
     );
 
     let long = [Message::user("word ".repeat(3_000))];
