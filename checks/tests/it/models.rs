@@ -160,16 +160,11 @@ async fn the_program_works_with_tools_by_bedrock() {
     let (script, ministack) = bedrock("ministack-agent").await;
     let bookings = tools::built("bookings").unwrap();
     let ran = program::command(&tools::built("skydock").unwrap())
-        .args([
-            "agent",
-            "--json",
-            "--store",
-            "memory",
-            "--model",
-            &format!("bedrock:{CLAUDE}"),
-        ])
+        .args(["agent", "--json", "--store", "memory"])
         .args(["-p", "What are the rules?", "--server"])
         .arg(format!("{} --store memory", bookings.display()))
+        // in the environment, where the server must not find it
+        .env("SKYDOCK_MODEL", format!("bedrock:{CLAUDE}"))
         .envs([
             ("AWS_ENDPOINT_URL", ministack.url("").as_str()),
             ("AWS_REGION", "eu-central-1"),
@@ -197,7 +192,7 @@ async fn the_program_works_with_tools_by_bedrock() {
 }
 
 #[tokio::test]
-async fn llama_cpp_streams_counts_and_says_when_it_is_too_much() {
+async fn llama_cpp_streams_and_counts_and_knows_what_it_was_asked_before() {
     let llama = llama::start().await.unwrap();
     let model = OpenAi::new(&llama.url("/v1"), "smollm2").unwrap();
     let hello = [Message::user("Say hello to the world.")];
@@ -207,6 +202,13 @@ async fn llama_cpp_streams_counts_and_says_when_it_is_too_much() {
     assert!(
         usage.input_tokens > 5 && (1..=16).contains(&usage.output_tokens),
         "{usage:?}"
+    );
+
+    let (_, again, _, usage) = said(&model, question(&hello, &[])).await.unwrap();
+    assert_eq!(again, message);
+    assert!(
+        usage.cache_read_tokens + 1 >= usage.input_tokens,
+        "the same is asked, so it is known: {usage:?}"
     );
 
     let long = [Message::user("word ".repeat(3_000))];

@@ -46,7 +46,12 @@ pub struct Flags {
     #[arg(long, value_name = "MODEL", env = "SKYDOCK_MODEL")]
     model: Option<String>,
     /// Where the key of an openai: model is kept: a file, or env:VARIABLE
-    #[arg(long, value_name = "FILE|env:VARIABLE", env = "SKYDOCK_MODEL_KEY")]
+    #[arg(
+        long,
+        value_name = "FILE|env:VARIABLE",
+        env = "SKYDOCK_MODEL_KEY",
+        hide_env_values = true
+    )]
     model_key: Option<String>,
     /// Where conversations are kept: sqlite:FILE or memory [default: sqlite:~/.local/state/skydock/agent.sqlite]
     #[arg(long, value_name = "STORE")]

@@ -24,9 +24,9 @@ pub(crate) async fn model(text: &str, key: Option<&str>) -> Result<Arc<dyn Model
     if rest.is_empty() || !matches!(kind, "bedrock" | "openai" | "scripted") {
         return Err(format!("--model {text:?} is no model; {MODELS}"));
     }
-    if let (Some(key), "bedrock" | "scripted") = (key, kind) {
+    if let (Some(_), "bedrock" | "scripted") = (key, kind) {
         return Err(format!(
-            "--model-key {key:?} is for openai: models; {kind} takes {}",
+            "--model-key is for openai: models; {text:?} takes {}",
             if kind == "bedrock" {
                 "the AWS credentials"
             } else {
@@ -92,7 +92,7 @@ fn openai(text: &str, key: Option<&str>) -> Result<OpenAi, String> {
     let model = OpenAi::new(url, name).map_err(|error| tell(&error))?;
     match key {
         Some(key) => {
-            let key = Key::read(key).map_err(|error| format!("--model-key {key:?}: {}", tell(&error)))?;
+            let key = Key::read(key).map_err(|error| format!("--model-key: {}", tell(&error)))?;
             Ok(model.with_key(key))
         }
         None => Ok(model),

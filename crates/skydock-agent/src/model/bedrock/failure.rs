@@ -145,8 +145,9 @@ where
     let reason = short(&told);
     let Asked { region, .. } = asked;
     if told.to_lowercase().contains("credentials") || told.contains("identity") {
+        let reason = reason.lines().map(str::trim).collect::<Vec<_>>().join(" ");
         return Failure::Refused(format!(
-            "there are no AWS credentials: {reason}. Log in with aws sso login, set AWS_PROFILE, or run it with a role"
+            "there are no AWS credentials; log in with aws sso login, set AWS_PROFILE, or run it with a role ({reason})"
         ));
     }
     if is_construction || status.is_some_and(|status| (400..500).contains(&status)) {

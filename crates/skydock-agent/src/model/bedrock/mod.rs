@@ -98,7 +98,8 @@ impl Bedrock {
         self
     }
 
-    /// The family, where the id does not tell it: that of an application inference profile does not.
+    /// The family, where the id does not tell it: that of an application inference profile does not. Whether cache
+    /// points are set follows from it.
     #[must_use]
     pub fn with_family(mut self, family: Family) -> Self {
         self.family = family;

@@ -131,7 +131,7 @@ fn written(block: &Block, family: Family) -> Result<Option<ContentBlock>, BuildE
 
 fn reasoning(thought: &Reasoning, family: Family) -> Result<Option<ContentBlock>, BuildError> {
     let is_signed = thought.signature.is_some() || thought.redacted.is_some();
-    if !family.takes_reasoning(is_signed) {
+    if !family.takes_reasoning(is_signed) || (thought.text.is_empty() && !is_signed) {
         return Ok(None);
     }
     if let Some(redacted) = &thought.redacted {
@@ -151,7 +151,7 @@ fn reasoning(thought: &Reasoning, family: Family) -> Result<Option<ContentBlock>
 
 fn tool_use(call: &ToolCall) -> Result<ToolUseBlock, BuildError> {
     ToolUseBlock::builder()
-        .tool_use_id(&call.id)
+        .tool_use_id(id(&call.id))
         .name(&call.name)
         .input(document(&call.input))
         .build()
@@ -166,10 +166,23 @@ fn tool_result(result: &ToolResult, family: Family) -> Result<ToolResultBlock, B
     };
     let status = family.takes_status().then_some(status);
     ToolResultBlock::builder()
-        .tool_use_id(&result.id)
+        .tool_use_id(id(&result.id))
         .content(ToolResultContentBlock::Text(text))
         .set_status(status)
         .build()
+}
+
+/// The name of a call. Another provider may have given it, with characters that Bedrock refuses.
+fn id(id: &str) -> String {
+    const LONGEST: usize = 64;
+    let allowed = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') {
+            c
+        } else {
+            '_'
+        }
+    };
+    id.chars().take(LONGEST).map(allowed).collect()
 }
 
 fn document(value: &Value) -> Document {

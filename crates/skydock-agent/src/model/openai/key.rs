@@ -23,6 +23,11 @@ pub enum KeyError {
         /// What the system says.
         source: io::Error,
     },
+    /// There is no such file. What was written is not shown when it may be the key itself.
+    #[error(
+        "there is no such file as {0}; write the name of a file, or env:VARIABLE, and never the key itself"
+    )]
+    NoFile(String),
     /// The variable is not set, or no text.
     #[error("the environment variable {0:?} holds no key; set it, or name a file")]
     Variable(String),
@@ -39,9 +44,12 @@ impl Key {
     pub fn read(reference: &str) -> Result<Self, KeyError> {
         let text = match reference.strip_prefix("env:") {
             Some(name) => std::env::var(name).map_err(|_unset| KeyError::Variable(name.to_owned()))?,
-            None => std::fs::read_to_string(reference).map_err(|source| KeyError::File {
-                file: PathBuf::from(reference),
-                source,
+            None => std::fs::read_to_string(reference).map_err(|source| match source.kind() {
+                io::ErrorKind::NotFound => KeyError::NoFile(shown(reference)),
+                _ => KeyError::File {
+                    file: PathBuf::from(reference),
+                    source,
+                },
             })?,
         };
         Self::new(&text).ok_or_else(|| KeyError::Unusable(reference.to_owned()))
@@ -70,6 +78,18 @@ impl Key {
     }
 }
 
+/// A reference, unless it may be a key that was written in its place.
+fn shown(reference: &str) -> String {
+    if ["/", "./", "../", "~"]
+        .iter()
+        .any(|start| reference.starts_with(start))
+    {
+        format!("{reference:?}")
+    } else {
+        "what is written there (it is not shown, because it may be a key)".to_owned()
+    }
+}
+
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(…)")
@@ -95,5 +115,10 @@ mod tests {
         assert!(of("env:SKYDOCK_NO_SUCH_KEY").contains("SKYDOCK_NO_SUCH_KEY"));
         assert!(of("/no/such/file").contains("/no/such/file"));
         assert!(of("/dev/null").contains("/dev/null"));
+        let written = of("sk-secret");
+        assert!(
+            written.contains("env:VARIABLE") && !written.contains("sk-secret"),
+            "{written}"
+        );
     }
 }

@@ -138,9 +138,9 @@ fn text(words: &str) -> Answer {
     ])
 }
 
-#[tokio::test]
-async fn an_agent_thinks_calls_two_tools_at_once_and_answers() {
-    let thinks = events(&[
+/// Thinks, says something, and makes two calls.
+fn thinks() -> Answer {
+    events(&[
         ("messageStart", json!({"role": "assistant"})),
         delta(0, &json!({"reasoningContent": {"text": "Which "}})),
         delta(0, &json!({"reasoningContent": {"text": "city?"}})),
@@ -157,8 +157,12 @@ async fn an_agent_thinks_calls_two_tools_at_once_and_answers() {
         close(3),
         stop("tool_use"),
         cost(),
-    ]);
-    let provider = Provider::start([thinks, text("Sun, at noon.")]).await;
+    ])
+}
+
+#[tokio::test]
+async fn an_agent_thinks_calls_two_tools_at_once_and_answers() {
+    let provider = Provider::start([thinks(), text("Sun, at noon.")]).await;
     let report = loops::turn(model(&provider, CLAUDE), "How is Rome?").await;
     assert_eq!(report.answer, "Sun, at noon.", "{report:?}");
     let ended = report.ended.unwrap();
@@ -277,9 +281,8 @@ async fn the_same_request_is_the_same_bytes() {
     );
 }
 
-#[tokio::test]
-async fn families_get_what_they_take() {
-    let provider = Provider::start((0..6).map(|_| text("ok"))).await;
+/// Three kinds of reasoning, and a call that failed.
+fn history() -> [Message; 3] {
     let thought = |signature: Option<&str>| {
         Block::Reasoning(Reasoning {
             text: "hm".to_owned(),
@@ -292,13 +295,13 @@ async fn families_get_what_they_take() {
         ..Reasoning::default()
     });
     let call = Block::Call(ToolCall {
-        title: None,
-        id: "1".to_owned(),
+        id: "functions.look:0".to_owned(),
         name: "look".to_owned(),
         input: json!({}),
+        title: None,
         fault: None,
     });
-    let messages = [
+    [
         Message::user("Look."),
         Message {
             role: Role::Assistant,
@@ -306,9 +309,15 @@ async fn families_get_what_they_take() {
         },
         Message {
             role: Role::User,
-            blocks: vec![Block::Result(ToolResult::error("1", "no"))],
+            blocks: vec![Block::Result(ToolResult::error("functions.look:0", "no"))],
         },
-    ];
+    ]
+}
+
+#[tokio::test]
+async fn families_get_what_they_take() {
+    let provider = Provider::start((0..6).map(|_| text("ok"))).await;
+    let messages = history();
     let guardrail = Guardrail {
         id: "g".to_owned(),
         version: "1".to_owned(),
@@ -353,7 +362,7 @@ async fn families_get_what_they_take() {
     assert_eq!(result(nova)["status"], "error");
     assert_eq!(
         result(llama),
-        json!({"toolUseId": "1", "content": [{"text": "Error: no"}]})
+        json!({"toolUseId": "functions_look_0", "content": [{"text": "Error: no"}]})
     );
     assert_eq!(bodies[5]["guardrailConfig"]["guardrailIdentifier"], "g");
 }
