@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use skydock_agent::a2a::{
     Dispatch, Limits, Ran, Service,
-    protocol::{CancelTaskRequest, StreamResponse, SubscribeToTaskRequest, TaskState},
+    protocol::{StreamResponse, TaskState},
     store::Tasks,
 };
 use tokio::sync::mpsc;
 
 use super::instance::{
-    BINDINGS, Killable, Puppet, all, at_once, becomes, client, get, instance, limits, memory, says, send,
-    serve, within,
+    BINDINGS, Killable, Puppet, all, at_once, becomes, cancels, client, get, instance, limits, memory, says,
+    send, serve, subscribes, within,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,10 +25,7 @@ async fn what_a_killed_worker_had_is_taken_up_by_another_instance() {
     puppet.started(1).await;
     let second = instance(&tasks, &puppet).await;
     let there = client(&second.url, "HTTP+JSON", "ada").await;
-    let request = SubscribeToTaskRequest {
-        id: task.id.clone(),
-        tenant: None,
-    };
+    let request = subscribes(&task.id);
     let stream = there.subscribe_to_task(&request).await.unwrap();
     first.kill();
     puppet.started(2).await;
@@ -87,8 +84,13 @@ async fn an_instance_that_is_stopped_hands_its_tasks_on() {
     puppet.ended(1).await;
     let second = slow(&puppet).await;
     let there = client(&second.url, "JSONRPC", "ada").await;
-    within(async { while second.service.sweep_once().await.unwrap() == 0 {} }).await;
-    puppet.started(2).await;
+    // its own search may have come too early
+    within(async {
+        while puppet.begun() < 2 {
+            second.service.sweep_once().await.unwrap();
+        }
+    })
+    .await;
     puppet.open();
     let done = becomes(&there, &task.id, TaskState::Completed).await;
     assert_eq!(
@@ -109,11 +111,7 @@ async fn s3_1_5_a_task_is_cancelled_from_another_instance() {
         let task = send(&ada, at_once(says("wait"))).await;
         puppet.started(1).await;
         let other = client(&there.url, binding, "ada").await;
-        let request = CancelTaskRequest {
-            id: task.id.clone(),
-            metadata: None,
-            tenant: None,
-        };
+        let request = cancels(&task.id);
         let cancelled = other.cancel_task(&request).await.unwrap();
         assert_eq!(cancelled.status.state, TaskState::Canceled);
         // its worker sees it, and what it would have said counts no more

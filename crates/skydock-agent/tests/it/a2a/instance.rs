@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 use skydock_agent::a2a::{
     End, Executor, Job, Limits, Lost, Service, Sink, card,
     protocol::{
-        AgentCard, AgentSkill, Artifact, GetTaskRequest, Message, Part, Role, SendMessageConfiguration,
-        SendMessageRequest, SendMessageResponse, StreamResponse, Task, TaskState,
+        AgentCard, AgentSkill, Artifact, CancelTaskRequest, GetTaskRequest,
+        ListTaskPushNotificationConfigsRequest, ListTasksRequest, Message, Part, Role,
+        SendMessageConfiguration, SendMessageRequest, SendMessageResponse, StreamResponse,
+        SubscribeToTaskRequest, Task, TaskPushNotificationConfig, TaskState,
     },
     push::Push,
     router,
@@ -65,6 +67,11 @@ impl Puppet {
         within(started.wait_for(|started| *started >= count))
             .await
             .unwrap();
+    }
+
+    /// How many tasks were begun.
+    pub(super) fn begun(&self) -> u32 {
+        *self.0.started.borrow()
     }
 
     /// Until so many are over, or were given up.
@@ -297,13 +304,65 @@ pub(super) async fn send(client: &Client, request: SendMessageRequest) -> Task {
     }
 }
 
-pub(super) async fn get(client: &Client, id: &str) -> Task {
-    let request = GetTaskRequest {
+pub(super) fn gets(id: &str) -> GetTaskRequest {
+    GetTaskRequest {
         id: id.to_owned(),
         history_length: None,
         tenant: None,
-    };
-    client.get_task(&request).await.unwrap()
+    }
+}
+
+pub(super) fn cancels(id: &str) -> CancelTaskRequest {
+    CancelTaskRequest {
+        id: id.to_owned(),
+        metadata: None,
+        tenant: None,
+    }
+}
+
+pub(super) fn subscribes(id: &str) -> SubscribeToTaskRequest {
+    SubscribeToTaskRequest {
+        id: id.to_owned(),
+        tenant: None,
+    }
+}
+
+/// All tasks, as far as they fit on a page.
+pub(super) fn lists() -> ListTasksRequest {
+    ListTasksRequest {
+        context_id: None,
+        status: None,
+        page_size: None,
+        page_token: None,
+        history_length: None,
+        status_timestamp_after: None,
+        include_artifacts: None,
+        tenant: None,
+    }
+}
+
+pub(super) fn webhook(url: &str, task: &str) -> TaskPushNotificationConfig {
+    TaskPushNotificationConfig {
+        url: url.to_owned(),
+        id: None,
+        task_id: task.to_owned(),
+        token: None,
+        authentication: None,
+        tenant: None,
+    }
+}
+
+pub(super) fn webhooks(task: &str) -> ListTaskPushNotificationConfigsRequest {
+    ListTaskPushNotificationConfigsRequest {
+        task_id: task.to_owned(),
+        page_size: None,
+        page_token: None,
+        tenant: None,
+    }
+}
+
+pub(super) async fn get(client: &Client, id: &str) -> Task {
+    client.get_task(&gets(id)).await.unwrap()
 }
 
 /// Until the task is in this state.

@@ -3,29 +3,16 @@
 use serde_json::json;
 use skydock_agent::a2a::{
     protocol::{
-        A2AError, CancelTaskRequest, DeleteTaskPushNotificationConfigRequest,
-        GetTaskPushNotificationConfigRequest, GetTaskRequest, ListTaskPushNotificationConfigsRequest,
+        A2AError, DeleteTaskPushNotificationConfigRequest, GetTaskPushNotificationConfigRequest,
         ListTasksRequest, SubscribeToTaskRequest, TaskPushNotificationConfig, TaskState, error_code,
     },
     push::{Push, Signer},
 };
 
 use super::instance::{
-    BINDINGS, Client, Puppet, alone, at_once, client, get, instance, memory, pushing, rpc, says, send, to,
+    BINDINGS, Client, Puppet, alone, at_once, cancels, client, get, gets, instance, lists, memory, pushing,
+    rpc, says, send, subscribes, to, webhook, webhooks,
 };
-
-fn any() -> ListTasksRequest {
-    ListTasksRequest {
-        context_id: None,
-        status: None,
-        page_size: None,
-        page_token: None,
-        history_length: None,
-        status_timestamp_after: None,
-        include_artifacts: None,
-        tenant: None,
-    }
-}
 
 async fn ids(client: &Client, request: ListTasksRequest) -> Vec<String> {
     let page = client.list_tasks(&request).await.unwrap();
@@ -41,11 +28,11 @@ async fn s3_1_4_tasks_are_listed_the_latest_first_page_by_page() {
         for _ in 0..5 {
             sent.insert(0, send(&client, says("hello")).await.id);
         }
-        assert_eq!(ids(&client, any()).await, sent);
+        assert_eq!(ids(&client, lists()).await, sent);
         let mut seen = Vec::new();
         let mut request = ListTasksRequest {
             page_size: Some(2),
-            ..any()
+            ..lists()
         };
         loop {
             let page = client.list_tasks(&request).await.unwrap();
@@ -96,7 +83,7 @@ async fn s3_1_4_filters_hold_together() {
         let other = send(&client, says("hello")).await;
         let context = ListTasksRequest {
             context_id: Some(asked.context_id.clone()),
-            ..any()
+            ..lists()
         };
         assert_eq!(
             ids(&client, context.clone()).await,
@@ -106,20 +93,20 @@ async fn s3_1_4_filters_hold_together() {
             status: Some(TaskState::InputRequired),
             ..context.clone()
         };
-        assert_eq!(ids(&client, waiting).await, [asked.id.clone()]);
+        assert_eq!(ids(&client, waiting).await, std::slice::from_ref(&asked.id));
         let done_ones = ListTasksRequest {
             status: Some(TaskState::Completed),
-            ..any()
+            ..lists()
         };
         assert_eq!(ids(&client, done_ones).await, [other.id.clone(), done.id.clone()]);
         let after = ListTasksRequest {
             status_timestamp_after: other.status.timestamp,
-            ..any()
+            ..lists()
         };
-        assert_eq!(ids(&client, after).await, [other.id.clone()]);
+        assert_eq!(ids(&client, after).await, std::slice::from_ref(&other.id));
         // what changes is the latest
         send(&client, to(&asked, "hello")).await;
-        assert_eq!(ids(&client, any()).await, [asked.id, other.id, done.id]);
+        assert_eq!(ids(&client, lists()).await, [asked.id, other.id, done.id]);
     }
 }
 
@@ -135,39 +122,19 @@ async fn s13_1_a_callers_task_is_not_there_for_another() {
         let task = send(&ada, at_once(says("wait"))).await;
         let id = task.id.clone();
         let config = TaskPushNotificationConfig {
-            url: "https://example.com/hook".to_owned(),
             id: Some("c".to_owned()),
-            task_id: id.clone(),
-            token: None,
-            authentication: None,
-            tenant: None,
+            ..webhook("https://example.com/hook", &id)
         };
         ada.create_push_config(&config).await.unwrap();
-        let get = GetTaskRequest {
-            id: id.clone(),
-            history_length: None,
-            tenant: None,
-        };
-        let cancel = CancelTaskRequest {
-            id: id.clone(),
-            metadata: None,
-            tenant: None,
-        };
-        let subscribe = SubscribeToTaskRequest {
-            id: id.clone(),
-            tenant: None,
-        };
+        let get = gets(&id);
+        let cancel = cancels(&id);
+        let subscribe = subscribes(&id);
         let one = GetTaskPushNotificationConfigRequest {
             task_id: id.clone(),
             id: "c".to_owned(),
             tenant: None,
         };
-        let list = ListTaskPushNotificationConfigsRequest {
-            task_id: id.clone(),
-            page_size: None,
-            page_token: None,
-            tenant: None,
-        };
+        let list = webhooks(&id);
         let delete = DeleteTaskPushNotificationConfigRequest {
             task_id: id.clone(),
             id: "c".to_owned(),
@@ -182,15 +149,7 @@ async fn s13_1_a_callers_task_is_not_there_for_another() {
             ("config", eve.get_push_config(&one).await.unwrap_err()),
             ("configs", eve.list_push_configs(&list).await.unwrap_err()),
             ("delete", eve.delete_push_config(&delete).await.unwrap_err()),
-            (
-                "nothing",
-                eve.get_task(&GetTaskRequest {
-                    id: "none".to_owned(),
-                    ..get
-                })
-                .await
-                .unwrap_err(),
-            ),
+            ("nothing", eve.get_task(&gets("none")).await.unwrap_err()),
         ];
         for (operation, error) in refused {
             assert_eq!(
@@ -199,7 +158,7 @@ async fn s13_1_a_callers_task_is_not_there_for_another() {
                 "{binding} {operation}: {error}"
             );
         }
-        assert!(ids(&eve, any()).await.is_empty());
+        assert!(ids(&eve, lists()).await.is_empty());
         assert!(!super::instance::get(&ada, &id).await.status.state.is_terminal());
         assert_eq!(ada.list_push_configs(&list).await.unwrap().configs.len(), 1);
     }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use skydock_agent::a2a::{
     Limits, Service,
     protocol::{
-        CancelTaskRequest, GetTaskRequest, PartContent, Role, SendMessageConfiguration, SendMessageResponse,
-        TaskState, error_code,
+        GetTaskRequest, PartContent, Role, SendMessageConfiguration, SendMessageResponse, TaskState,
+        error_code,
     },
 };
 
 use super::instance::{
-    BINDINGS, Puppet, alone, at_once, becomes, client, get, limits, memory, says, send, serve, to, within,
+    BINDINGS, Puppet, alone, at_once, becomes, cancels, client, get, limits, memory, says, send, serve, to,
+    within,
 };
 
 #[tokio::test]
@@ -194,11 +195,7 @@ async fn s3_1_5_a_task_is_cancelled_once_and_for_all() {
         let client = client(&instance.url, binding, "ada").await;
         let task = send(&client, at_once(says("wait"))).await;
         puppet.started(1).await;
-        let request = CancelTaskRequest {
-            id: task.id.clone(),
-            metadata: None,
-            tenant: None,
-        };
+        let request = cancels(&task.id);
         let cancelled = client.cancel_task(&request).await.unwrap();
         assert_eq!(cancelled.status.state, TaskState::Canceled);
         puppet.ended(1).await;
@@ -208,19 +205,11 @@ async fn s3_1_5_a_task_is_cancelled_once_and_for_all() {
         assert_eq!(get(&client, &task.id).await.status, cancelled.status);
 
         let waiting = send(&client, says("ask")).await;
-        let request = CancelTaskRequest {
-            id: waiting.id,
-            metadata: None,
-            tenant: None,
-        };
+        let request = cancels(&waiting.id);
         let cancelled = client.cancel_task(&request).await.unwrap();
         assert_eq!(cancelled.status.state, TaskState::Canceled);
         let done = send(&client, says("hello")).await;
-        let request = CancelTaskRequest {
-            id: done.id,
-            metadata: None,
-            tenant: None,
-        };
+        let request = cancels(&done.id);
         let error = client.cancel_task(&request).await.unwrap_err();
         assert_eq!(error.code, error_code::TASK_NOT_CANCELABLE);
     }

@@ -10,17 +10,16 @@ use rmcp::{
 use serde_json::{Value, json};
 use skydock_agent::{
     Agent, Upstream,
-    a2a::{
-        Assistant, Peer, Peers, Service,
-        protocol::{ListTasksRequest, TaskState},
-    },
+    a2a::{Assistant, Peer, Peers, Service, protocol::TaskState},
     client::{Setup, Target},
     model::Scripted,
     store,
 };
 use tokio::net::TcpListener;
 
-use super::instance::{Instance, Puppet, alone, becomes, client, limits, memory, says, send, serve, within};
+use super::instance::{
+    Instance, Puppet, alone, becomes, client, limits, lists, memory, says, send, serve, within,
+};
 
 type Host = RunningService<RoleClient, ()>;
 
@@ -152,16 +151,7 @@ async fn what_the_host_cancels_the_agent_stops() {
     handle.cancel(None).await.unwrap();
     puppet.ended(1).await;
     let client = client(&instance.url, "JSONRPC", "nobody").await;
-    let request = ListTasksRequest {
-        context_id: None,
-        status: None,
-        page_size: None,
-        page_token: None,
-        history_length: None,
-        status_timestamp_after: None,
-        include_artifacts: None,
-        tenant: None,
-    };
+    let request = lists();
     let tasks = client.list_tasks(&request).await.unwrap().tasks;
     assert_eq!(tasks[0].status.state, TaskState::Canceled);
 }

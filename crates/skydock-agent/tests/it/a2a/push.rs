@@ -12,8 +12,7 @@ use serde_json::{Value, json};
 use skydock_agent::a2a::{
     protocol::{
         AuthenticationInfo, DeleteTaskPushNotificationConfigRequest, GetTaskPushNotificationConfigRequest,
-        ListTaskPushNotificationConfigsRequest, SendMessageRequest, StreamResponse,
-        TaskPushNotificationConfig, error_code,
+        SendMessageRequest, StreamResponse, TaskPushNotificationConfig, error_code,
     },
     push::{Pace, Push, Signer},
     store::Tasks,
@@ -22,7 +21,7 @@ use skydock_agent::a2a::{
 use super::{
     instance::{
         BINDINGS, Instance, Killable, Puppet, at_once, client, memory, pushing, rpc, says, send, to,
-        user_message, within,
+        user_message, webhook, webhooks, within,
     },
     webhook::{Webhook, claims},
 };
@@ -47,19 +46,12 @@ fn push(trusted: &[&str]) -> Push {
             longest: Duration::from_millis(20),
             attempts: 4,
             poll: Duration::from_millis(30),
-            ..Pace::default()
+            timeout: Duration::from_secs(1),
         })
 }
 
 fn config(url: &str) -> TaskPushNotificationConfig {
-    TaskPushNotificationConfig {
-        url: url.to_owned(),
-        id: None,
-        task_id: String::new(),
-        token: None,
-        authentication: None,
-        tenant: None,
-    }
+    webhook(url, "")
 }
 
 fn with(mut request: SendMessageRequest, webhook: TaskPushNotificationConfig) -> SendMessageRequest {
@@ -236,6 +228,7 @@ async fn what_a_killed_instance_had_not_delivered_another_one_delivers() {
     };
     let silent = push(&[&webhook.origin]).with_pace(Pace {
         poll: Duration::from_secs(3600),
+        timeout: Duration::from_secs(1),
         ..Pace::default()
     });
     let second = pushing(&tasks, &puppet, silent).await;
@@ -275,12 +268,7 @@ async fn s3_1_7_to_3_1_10_webhooks_are_made_read_listed_and_deleted() {
         client.create_push_config(&wanted).await.unwrap();
         wanted.token = Some("new".to_owned());
         client.create_push_config(&wanted).await.unwrap();
-        let list = ListTaskPushNotificationConfigsRequest {
-            task_id: asked.id.clone(),
-            page_size: None,
-            page_token: None,
-            tenant: None,
-        };
+        let list = webhooks(&asked.id);
         let listed = client.list_push_configs(&list).await.unwrap().configs;
         assert_eq!(
             listed,

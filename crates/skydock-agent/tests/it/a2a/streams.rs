@@ -2,11 +2,11 @@
 
 use futures::StreamExt as _;
 use reqwest::header::CONTENT_TYPE;
-use skydock_agent::a2a::protocol::{StreamResponse, SubscribeToTaskRequest, TaskState};
+use skydock_agent::a2a::protocol::{StreamResponse, TaskState};
 
 use super::instance::{
-    BINDINGS, Puppet, all, alone, at_once, client, instance, memory, says, send, to, told, user_message,
-    within,
+    BINDINGS, Puppet, all, alone, at_once, client, instance, memory, says, send, subscribes, to, told,
+    user_message, within,
 };
 
 const LIFE: [&str; 7] = [
@@ -18,13 +18,6 @@ const LIFE: [&str; 7] = [
     "data last",
     "Completed",
 ];
-
-fn subscribe(id: &str) -> SubscribeToTaskRequest {
-    SubscribeToTaskRequest {
-        id: id.to_owned(),
-        tenant: None,
-    }
-}
 
 #[tokio::test]
 async fn s3_1_2_a_stream_begins_with_the_task_and_ends_with_its_end() {
@@ -75,7 +68,7 @@ async fn s3_1_6_what_one_instance_does_is_seen_at_another() {
         let seen_there = client(&there.url, binding, "ada").await;
         let mut streams = Vec::new();
         for client in [&ada, &seen_there, &seen_there] {
-            let mut stream = client.subscribe_to_task(&subscribe(&task.id)).await.unwrap();
+            let mut stream = client.subscribe_to_task(&subscribes(&task.id)).await.unwrap();
             let first = within(stream.next()).await.unwrap().unwrap();
             let StreamResponse::Task(first) = first else {
                 panic!("the task is first: {first:?}")
@@ -105,7 +98,7 @@ async fn s3_1_6_a_task_that_asks_can_be_subscribed_to() {
     for binding in BINDINGS {
         let client = client(&instance.url, binding, "ada").await;
         let asked = send(&client, says("ask")).await;
-        let mut stream = client.subscribe_to_task(&subscribe(&asked.id)).await.unwrap();
+        let mut stream = client.subscribe_to_task(&subscribes(&asked.id)).await.unwrap();
         let first = within(stream.next()).await.unwrap().unwrap();
         assert_eq!(told(&[first]), ["task InputRequired"]);
         send(&client, to(&asked, "hello")).await;
