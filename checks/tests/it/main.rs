@@ -10,6 +10,7 @@
 )]
 
 mod a2a;
+mod agent;
 mod bookings;
 mod clients;
 mod conformance;
@@ -17,6 +18,7 @@ mod docs;
 mod elsewhere;
 mod emulator;
 mod hostile;
+mod models;
 mod negotiation;
 mod secrets;
 mod shape;

@@ -18,7 +18,7 @@ use crate::{
     message::{Block, Role},
     model::{Model, Usage},
     store::{self, Key, Listed, Store},
-    tools::{Collision, Desk, Reply, Shelf, Toolbox, Upstream, unknown},
+    tools::{Collision, Desk, Reply, Sampling, Shelf, Toolbox, Upstream, unknown},
     turn::{Keeper, Run},
 };
 
@@ -43,6 +43,7 @@ pub(crate) struct Parts {
     pub(crate) model: Arc<dyn Model>,
     pub(crate) servers: Vec<Upstream>,
     pub(crate) approvals: Approvals,
+    pub(crate) sampling: Sampling,
     pub(crate) budget: Budget,
     pub(crate) knowledge: Option<Arc<dyn Knowledge>>,
     pub(crate) system: String,
@@ -131,6 +132,12 @@ impl Turn {
         self.events.recv().await
     }
 
+    /// Ends it when it is cancelled, and is cancelled when it has ended.
+    #[must_use]
+    pub fn stopper(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
     /// Ends it; what was said so far stands.
     pub fn stop(&self) {
         self.stop.cancel();
@@ -154,6 +161,7 @@ impl Agent {
                 model,
                 servers: Vec::new(),
                 approvals: Approvals::default(),
+                sampling: Sampling::default(),
                 budget: Budget::default(),
                 knowledge: None,
                 system: SYSTEM.to_owned(),
@@ -179,6 +187,12 @@ impl Agent {
     #[must_use]
     pub fn with_approvals(self, approvals: Approvals) -> Self {
         self.with(|parts| parts.approvals = approvals)
+    }
+
+    /// The same with another rule of who may have the model answer something.
+    #[must_use]
+    pub fn with_sampling(self, sampling: Sampling) -> Self {
+        self.with(|parts| parts.sampling = sampling)
     }
 
     /// The same with other bounds.
@@ -213,7 +227,8 @@ impl Agent {
 
     async fn awake(&self, key: &Key) -> Arc<Awake> {
         let wake = async {
-            let desk = Arc::new(Desk::default());
+            let desk = Desk::new(Arc::clone(&self.parts.model), self.parts.sampling);
+            let desk = Arc::new(desk);
             Arc::new(Awake {
                 toolbox: Arc::new(Toolbox::new(&self.parts.servers, &desk)),
                 desk,
@@ -247,6 +262,7 @@ impl Agent {
         let run = Run {
             parts: Arc::clone(&self.parts),
             toolbox: Arc::clone(&awake.toolbox),
+            desk: Arc::clone(&awake.desk),
             keeper,
             conversation,
             listener,
@@ -257,7 +273,9 @@ impl Agent {
         };
         tokio::spawn(async move {
             let desk = Arc::clone(&awake.desk);
+            let stop = run.stop.clone();
             run.go().await;
+            stop.cancel();
             desk.listen(None);
             drop(held);
         });

@@ -15,9 +15,11 @@ pub mod knowledge;
 mod listener;
 pub mod message;
 pub mod model;
+mod report;
 pub mod store;
 mod tools;
 mod turn;
+pub mod web;
 
 pub use self::{
     agent::{Agent, Error, Input, Listing, Turn, View},
@@ -25,5 +27,6 @@ pub use self::{
     budget::Budget,
     conversation::{Conversation, Decision, NotAsked, Pending, Stand, Standing},
     event::{Call, Ended, Event, Outcome, Question},
-    tools::{Collision, Reply, Upstream},
+    report::Report,
+    tools::{Collision, Reply, Sampling, Upstream},
 };

@@ -73,6 +73,9 @@ pub struct ToolCall {
     pub id: String,
     /// The tool, by the name that the model was given.
     pub name: String,
+    /// The tool's title for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
     /// Its arguments: an object.
     pub input: Value,
     /// What is wrong with the arguments, when they are no JSON object.
@@ -82,6 +85,7 @@ pub struct ToolCall {
 
 /// What came of a call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ToolResult {
     /// The model's name for the call.
     pub id: String,

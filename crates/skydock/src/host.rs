@@ -1,19 +1,20 @@
 //! Where the parts meet: a handler and a configuration become one service, which runs on a runtime.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use axum::{Router, extract::State, http::StatusCode, routing::get};
+use axum::{Router, http::StatusCode};
 use http::{HeaderName, HeaderValue, Method, header};
 use rmcp::{RoleServer, ServerHandler, transport::IntoTransport};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::CorsLayer;
 
 use crate::{
     changes::Changes,
-    config::{Config, Lambda, LambdaResponse, Mode, no_sessions},
+    config::{Config, Mode, no_sessions},
     error::Error,
     guard::Guard,
+    hosted::{Hosted, Listening, health},
     limits::Limits,
     runtime::{self, Drain, Signals},
     service::{Door, Service},
@@ -89,76 +90,19 @@ impl<H: ServerHandler> Host<H> {
     /// # Errors
     /// When the address cannot be listened on, or the client on stdio does not speak MCP.
     pub async fn run(self) -> Result<(), Error> {
-        let mut signals = Signals::new()?;
-        let Some(address) = self.config.listen else {
-            if let Some(lambda) = self.config.lambda.clone() {
-                return self.run_in_lambda(lambda, signals).await;
+        let signals = Signals::new()?;
+        if let Some(address) = self.config.listen {
+            return self.hosted().run_on(address, signals).await;
+        }
+        if let Some(lambda) = self.config.lambda.clone() {
+            if self.config.mode == Mode::Stateful && self.config.sessions.is_memory() {
+                return Err(no_sessions().into());
             }
-            let Assembly { guard, config, .. } = self.assemble();
-            let handlers = handlers(&guard, &config.limits);
-            return runtime::stdio::serve(guard, handlers, signals).await;
-        };
-        let listener = runtime::http::bind(address).await?;
-        let mut listening = self.listen(listener)?;
-        tracing::info!(
-            url = listening.url(),
-            mode = listening.mode,
-            version = env!("CARGO_PKG_VERSION"),
-            "listening"
-        );
-        let signal = tokio::select! {
-            signal = signals.next() => signal,
-            () = listening.wait() => return Ok(()),
-        };
-        tracing::info!(signal, "stopping; a second signal ends at once");
-        tokio::select! {
-            () = listening.stop() => {}
-            signal = signals.next() => tracing::warn!(signal, "ended at once"),
+            return self.hosted().run_in_lambda(lambda, signals).await;
         }
-        Ok(())
-    }
-
-    /// Answers invocations of AWS Lambda until the environment is shut down.
-    async fn run_in_lambda(self, lambda: Lambda, mut signals: Signals) -> Result<(), Error> {
-        if self.config.mode == Mode::Stateful && self.config.sessions.is_memory() {
-            return Err(no_sessions().into());
-        }
-        let api = runtime::lambda::Api::read(&lambda.api)?;
-        let Assembly {
-            guard,
-            drain,
-            router,
-            sessions,
-            config,
-        } = self.assemble();
-        let mut limits = config.limits;
-        // instances that Lambda manages are not killed as fast as its own environments
-        if lambda.concurrency == 1 {
-            limits.grace = limits.grace.min(runtime::lambda::SHUTDOWN);
-        }
-        let settings = runtime::lambda::Settings {
-            api,
-            streams: lambda.response == LambdaResponse::Streamed,
-            concurrency: lambda.concurrency,
-            running: guard.running().clone(),
-        };
-        tracing::debug!(
-            mode = config.mode.as_str(),
-            version = env!("CARGO_PKG_VERSION"),
-            "in Lambda"
-        );
-        let stop = CancellationToken::new();
-        let mut serving = std::pin::pin!(runtime::lambda::serve(router, settings, stop.clone()));
-        let signal = tokio::select! {
-            ended = &mut serving => return ended,
-            signal = signals.next() => signal,
-        };
-        tracing::info!(signal, "the environment is shut down");
-        stop.cancel();
-        // answers that are being worked on get out meanwhile; a poller that has none ends at once
-        let ending = end_when(&stop, &guard, &drain, &sessions, &limits);
-        let (ended, ()) = tokio::join!(tokio::time::timeout(limits.grace, serving), ending);
-        ended.unwrap_or(Ok(()))
+        let Assembly { guard, config, .. } = self.assemble();
+        let handlers = handlers(&guard, &config.limits);
+        runtime::stdio::serve(guard, handlers, signals).await
     }
 
     /// Serves one client on a transport of rmcp's, such as a pair of pipes, until it goes away.
@@ -180,10 +124,10 @@ impl<H: ServerHandler> Host<H> {
     /// # Errors
     /// When the listener has no address.
     pub fn listen(self, listener: TcpListener) -> Result<Listening, Error> {
-        let address = listener.local_addr().map_err(|source| Error::System {
-            doing: "tell the address of the listener",
-            source,
-        })?;
+        self.hosted().listen(listener)
+    }
+
+    fn hosted(self) -> Hosted {
         let Assembly {
             guard,
             drain,
@@ -191,23 +135,16 @@ impl<H: ServerHandler> Host<H> {
             sessions,
             config,
         } = self.assemble();
-        let mode = config.mode.as_str();
-        let stop = CancellationToken::new();
-        let task = tokio::spawn({
-            let stop = stop.clone();
-            async move {
-                tokio::join!(
-                    runtime::http::serve(listener, router, drain.clone(), config.limits.clone()),
-                    end_when(&stop, &guard, &drain, &sessions, &config.limits),
-                );
-            }
-        });
-        Ok(Listening {
-            address,
-            mode,
-            stop,
-            task: Some(task),
-        })
+        Hosted {
+            router,
+            drain: drain.clone(),
+            config,
+            running: guard.running().clone(),
+            ending: Box::new(move |stop, limits| {
+                Box::pin(async move { end_when(&stop, &guard, &drain, &sessions, &limits).await })
+            }),
+            path: "/mcp",
+        }
     }
 
     fn assemble(self) -> Assembly<H> {
@@ -229,10 +166,7 @@ impl<H: ServerHandler> Host<H> {
         });
         let mcp = Router::new().route("/mcp", mcp);
         let mcp = mcp.layer(cors(door));
-        let router = mcp
-            .route("/livez", get(|| async { "ok\n" }))
-            .route("/readyz", get(ready).with_state(drain.clone()))
-            .route("/ping", get(ping).with_state(drain.clone()))
+        let router = health(mcp, &drain)
             .fallback(|| async { (StatusCode::NOT_FOUND, "nothing is served here; MCP is at /mcp\n") });
         Assembly {
             guard,
@@ -274,25 +208,6 @@ async fn end_when<H: ServerHandler>(
     sessions.retire().await;
 }
 
-/// Whether a load balancer should send requests here.
-async fn ready(State(drain): State<Drain>) -> (StatusCode, &'static str) {
-    if drain.is_draining() {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-    } else {
-        (StatusCode::OK, "ready\n")
-    }
-}
-
-/// The health check of Bedrock AgentCore.
-async fn ping(State(drain): State<Drain>) -> ([(HeaderName, &'static str); 1], &'static str) {
-    let body = if drain.is_draining() {
-        r#"{"status":"HealthyBusy"}"#
-    } else {
-        r#"{"status":"Healthy"}"#
-    };
-    ([(header::CONTENT_TYPE, "application/json")], body)
-}
-
 fn cors(door: Door) -> CorsLayer {
     let may_read =
         move |origin: &HeaderValue, request: &http::request::Parts| door.may_read(origin, &request.headers);
@@ -308,58 +223,4 @@ fn cors(door: Door) -> CorsLayer {
             header::RETRY_AFTER,
         ])
         .max_age(Duration::from_secs(3_600))
-}
-
-/// A host that serves HTTP in the background. [`Listening::stop`] drains it; dropping it closes the address and all
-/// connections at once.
-#[derive(Debug)]
-pub struct Listening {
-    address: SocketAddr,
-    mode: &'static str,
-    stop: CancellationToken,
-    task: Option<JoinHandle<()>>,
-}
-
-impl Listening {
-    /// The address that is listened on.
-    #[must_use]
-    pub const fn addr(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Where MCP is spoken.
-    #[must_use]
-    pub fn url(&self) -> String {
-        format!("http://{}/mcp", self.address)
-    }
-
-    /// Stops: no new work, then what is being worked on is answered, then the streams end; at most for the grace
-    /// period of the configuration.
-    pub async fn stop(&mut self) {
-        self.stop.cancel();
-        self.wait().await;
-    }
-
-    /// Waits until it has ended.
-    ///
-    /// # Panics
-    /// When the listener did, which is a fault of this library.
-    pub async fn wait(&mut self) {
-        let Some(task) = &mut self.task else { return };
-        let ended = task.await;
-        self.task = None;
-        if let Err(error) = ended
-            && error.is_panic()
-        {
-            std::panic::resume_unwind(error.into_panic());
-        }
-    }
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
-    }
 }

@@ -8,7 +8,8 @@
 //! }
 //! ```
 //!
-//! The words: a [`Host`] runs a handler as a [`Config`] says, which is read from [`Flags`] and the environment.
+//! The words: a [`Host`] runs a handler as a [`Config`] says, which is read from [`Flags`] and the environment;
+//! a [`Site`] does the same for what is no MCP server.
 //! [`Ask`] asks the user, and [`Changes`] tells clients what has changed. [`Invocation`] is what AWS Lambda says of one. [`Error`] says why it did not start. A
 //! [`Function`] is what runs in Lambda beside a server and speaks no MCP.
 
@@ -19,12 +20,14 @@ mod config;
 mod error;
 mod guard;
 mod host;
+mod hosted;
 mod limits;
 mod passage;
 mod program;
 mod runtime;
 mod service;
 mod sessions;
+mod site;
 mod telemetry;
 
 pub use self::{
@@ -33,9 +36,11 @@ pub use self::{
     changes::Changes,
     config::{Config, Flags, Key, Lambda, LambdaResponse, Mode},
     error::{Error, Fault, Faults},
-    host::{Host, Listening},
+    host::Host,
+    hosted::Listening,
     limits::Limits,
     program::{FunctionFlags, serve, serve_function, serve_with},
     runtime::lambda::{Failed, Function, Invocation},
+    site::{Deadline, Site},
     telemetry::reference,
 };

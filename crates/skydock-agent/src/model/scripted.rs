@@ -207,8 +207,23 @@ impl Scripted {
             .map_err(|error| Failure::Refused(format!("the script {} is wrong: {error}", self.name)))
     }
 
+    fn value(&self, text: &str, known: &minijinja::Value) -> Result<Value, Failure> {
+        let wrong = |error: &dyn std::fmt::Display| {
+            Failure::Refused(format!("the script {} is wrong: {error}", self.name))
+        };
+        let inside = text.trim().trim_start_matches("{{").trim_end_matches("}}");
+        let expression = self
+            .templates
+            .compile_expression(inside)
+            .map_err(|error| wrong(&error))?;
+        let value = expression.eval(known).map_err(|error| wrong(&error))?;
+        serde_json::to_value(value).map_err(|error| wrong(&error))
+    }
+
     fn fill_all(&self, value: &Value, known: &minijinja::Value) -> Result<Value, Failure> {
         Ok(match value {
+            // one expression alone keeps its kind: a number stays a number
+            Value::String(text) if is_expression(text) => self.value(text, known)?,
             Value::String(text) => Value::String(self.fill(text, known)?),
             Value::Array(values) => {
                 let filled = values.iter().map(|value| self.fill_all(value, known));
@@ -230,6 +245,12 @@ impl Step {
         let inputs = self.call.iter().flat_map(|call| call.input.values());
         std::iter::once(self.say.as_str()).chain(inputs.filter_map(Value::as_str))
     }
+}
+
+/// Whether a template is one expression and nothing else.
+fn is_expression(text: &str) -> bool {
+    let text = text.trim();
+    text.starts_with("{{") && text.ends_with("}}") && text.matches("{{").count() == 1
 }
 
 /// The last result of each tool.

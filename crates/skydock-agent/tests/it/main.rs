@@ -1,4 +1,4 @@
-//! The agent as others meet it.
+//! The agent as its users see it: turns over real MCP servers.
 #![expect(
     clippy::indexing_slicing,
     clippy::panic,
@@ -7,3 +7,14 @@
 )]
 
 mod a2a;
+mod approving;
+mod asking;
+mod bounds;
+mod crashing;
+mod crowd;
+mod models;
+mod puppet;
+mod servers;
+mod tracing_spans;
+mod web;
+mod workshop;

@@ -2,7 +2,10 @@
 
 mod build;
 mod chat;
+pub(crate) mod model;
 mod once;
+mod others;
+mod serve;
 pub(crate) mod show;
 
 use std::process::ExitCode;
@@ -18,10 +21,14 @@ use crate::usage::Usage;
 /// Without -p it is a chat: say what you want, decide on calls that change something, `/tools` lists the tools and
 /// `/quit` ends it. In a pipe each line is said.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  \
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  \
     skydock agent --server bookings --model bedrock:us.anthropic.claude-haiku-4-5-20251001-v1:0\n  \
     skydock agent --server http://127.0.0.1:8000/mcp --model openai:http://127.0.0.1:11434/v1#qwen3 -p 'What cars are there?'\n  \
-    skydock agent --server bookings --model scripted:talk.toml --session trip --approve all")]
+    skydock agent --server bookings --model scripted:talk.toml --session trip --approve all\n  \
+    skydock agent serve --listen 127.0.0.1:8000 --server bookings --model scripted:talk.toml"
+)]
 pub struct Args {
     #[command(flatten)]
     flags: Flags,
@@ -49,13 +56,26 @@ pub struct Args {
     /// Print what came of it as JSON
     #[arg(long)]
     json: bool,
+    #[command(subcommand)]
+    verb: Option<Verb>,
 }
 
-/// Runs the chat, or one turn.
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    Serve(Box<serve::Args>),
+}
+
+/// Who the user is where nobody says it.
+const LOCAL: &str = "local";
+
+/// Runs the chat, one turn, or the web chat.
 ///
 /// # Errors
 /// [`Usage`] with every fault of the flags; else what happened on the way.
 pub async fn run(args: Args) -> Result<ExitCode> {
+    if let Some(Verb::Serve(args)) = &args.verb {
+        return serve::run(args).await;
+    }
     let single = args.prompt.is_some() || !args.approve.is_empty() || !args.deny_call.is_empty();
     let mut faults = Vec::new();
     if args.json && !single {

@@ -4,10 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use rmcp::model::{ElicitRequestParams, ElicitResult};
-use serde::Serialize;
 use skydock_agent::{
-    Agent, Call, Decision, Ended, Event, Input, Outcome, Question, Reply, Turn, client::User as _,
-    message::ToolResult, store::Key,
+    Agent, Call, Decision, Event, Input, Outcome, Question, Reply, Report, Turn, client::User as _,
+    store::Key,
 };
 
 use super::{Args, show::Show};
@@ -16,22 +15,6 @@ use crate::{
     screen::{self, STRONG},
     usage::Usage,
 };
-
-/// What came of a turn.
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Report {
-    user: String,
-    session: String,
-    answer: String,
-    calls: Vec<Call>,
-    results: Vec<ToolResult>,
-    /// Calls that wait for a decision.
-    waiting: Vec<Call>,
-    notes: Vec<String>,
-    #[serde(flatten)]
-    ended: Option<Ended>,
-}
 
 /// Takes one turn.
 pub(super) async fn run(agent: &Agent, key: &Key, args: &Args) -> Result<ExitCode> {
@@ -42,11 +25,7 @@ pub(super) async fn run(agent: &Agent, key: &Key, args: &Args) -> Result<ExitCod
     let mut turn = agent.turn(key, input, None).await?;
     let mut show = Show::new(screen::out());
     show.quiet = args.json;
-    let mut report = Report {
-        user: key.user.to_string(),
-        session: key.session.to_string(),
-        ..Report::default()
-    };
+    let mut report = Report::default();
     while let Some(event) = next(&mut turn).await {
         if !args.json {
             show.event(&event)?;
@@ -152,27 +131,5 @@ fn params(question: &Question) -> Option<ElicitRequestParams> {
             elicitation_id: question.id.clone(),
         }),
         (None, None) => None,
-    }
-}
-
-impl Report {
-    fn hear(&mut self, event: &Event) {
-        match event {
-            Event::Text { text } => self.answer.push_str(text),
-            // what was said before it counts for nothing
-            Event::Again { reason, .. } => {
-                self.answer.clear();
-                self.notes.push(reason.clone());
-            }
-            Event::Call(call) => {
-                self.answer.clear();
-                self.calls.push(call.clone());
-            }
-            Event::Result { result, .. } => self.results.push(result.clone()),
-            Event::Approval { call, .. } => self.waiting.push(call.clone()),
-            Event::Note { text } => self.notes.push(text.clone()),
-            Event::Ended(ended) => self.ended = Some(ended.clone()),
-            _ => {}
-        }
     }
 }

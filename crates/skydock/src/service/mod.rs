@@ -25,14 +25,13 @@ use rmcp::{
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub(crate) use self::door::Door;
 use self::{
     body::Bounds,
     dispatch::Dispatch,
     envelope::{Envelope, Kind},
-    rejection::Rejection,
     tasks::Desk,
 };
+pub(crate) use self::{door::Door, rejection::Rejection};
 use crate::{
     caller::Principal,
     config::{Config, Mode},

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
-use serde_json::{json, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 
 /// Why a request was not served. The text is public, the cause is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,7 +152,16 @@ impl Rejection {
     /// The answer, to the message with `id` when that is known.
     pub(crate) fn into_response(self, id: Option<&RawValue>) -> Response<Body> {
         let error = json!({"code": self.code(), "message": self.text()});
-        let body = json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string();
+        self.respond(&json!({"jsonrpc": "2.0", "id": id, "error": error}))
+    }
+
+    /// The answer where no JSON-RPC is spoken.
+    pub(crate) fn into_plain(self) -> Response<Body> {
+        self.respond(&json!({"error": self.text()}))
+    }
+
+    fn respond(self, body: &Value) -> Response<Body> {
+        let body = body.to_string();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();

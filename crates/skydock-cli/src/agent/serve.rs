@@ -1,0 +1,92 @@
+//! The agent behind HTTP: a web chat and its API, on an address or in AWS Lambda.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use skydock::{Error, Faults, Site};
+use skydock_agent::web::{self, Face, SignIn};
+use tokio_util::sync::CancellationToken;
+
+use super::{Flags, LOCAL, others};
+use crate::{screen, usage::Usage};
+
+/// Serve the agent over HTTP: a web chat at /, and its API under /api
+///
+/// On a loopback address whoever can reach it is the user. Elsewhere, and in AWS Lambda, nobody gets in whom the
+/// platform or a token does not name.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    agent: Flags,
+    #[command(flatten)]
+    host: skydock::Flags,
+    #[command(flatten)]
+    a2a: others::Flags,
+    /// The user, on a loopback address
+    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, default_value = LOCAL)]
+    user: String,
+    /// The heading of the web chat
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
+    /// What the web chat says first; {user} is the user's name
+    #[arg(long, value_name = "TEXT")]
+    greeting: Option<String>,
+    /// What the web chat suggests to ask (repeatable)
+    #[arg(long = "suggest", value_name = "TEXT")]
+    suggestions: Vec<String>,
+}
+
+/// Serves until a signal ends it.
+pub(super) async fn run(args: &Args) -> Result<ExitCode> {
+    let mut faults = Vec::new();
+    let agent = args.agent.build(&mut faults).await;
+    Usage::check(faults)?;
+    let Some(agent) = agent else {
+        return Err(Usage::new("the agent could not be built").into());
+    };
+    let usual = Face::default();
+    let face = Face {
+        title: args.title.clone().unwrap_or(usual.title),
+        greeting: args.greeting.clone().unwrap_or(usual.greeting),
+        suggestions: args.suggestions.clone(),
+    };
+    let served = Site::serve(&args.host, async |config| {
+        let sign_in = match config.listen {
+            Some(address) if address.ip().is_loopback() => {
+                screen::note(&format!(
+                    "The web chat is at http://{address}/ for {}.",
+                    args.user
+                ));
+                SignIn::Fixed(args.user.clone())
+            }
+            Some(_) => SignIn::Platform,
+            None if config.lambda.is_some() => SignIn::Platform,
+            None => return Err(no_address()),
+        };
+        let about = (face.title.clone(), face.greeting.clone());
+        let others = args
+            .a2a
+            .service(agent.clone(), (&about.0, &about.1), config.listen)
+            .await;
+        let others = others.map_err(|fault| Error::from(Faults::one("and then", "", fault)))?;
+        let stop = CancellationToken::new();
+        let mut router = web::router(agent, face, sign_in.clone(), stop.clone());
+        if let Some(service) = others {
+            let service = service.with_user(&args.user);
+            router = router.merge(web::for_agents(service.clone(), &sign_in));
+            let stop = stop.clone();
+            tokio::spawn(async move { service.work(stop).await });
+        }
+        Ok(Site::new(router).with_stop(stop))
+    });
+    match served.await {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) if error.exit_code() == 2 => Err(Usage::new(error.report()).into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn no_address() -> Error {
+    let wanted = "write an address to listen on, such as 127.0.0.1:8000";
+    Faults::one("--listen (SKYDOCK_LISTEN)", "", wanted).into()
+}
