@@ -9,6 +9,7 @@
     reason = "a test says what is wrong by failing"
 )]
 
+mod a2a;
 mod agent;
 mod bookings;
 mod clients;

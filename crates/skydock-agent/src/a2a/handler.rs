@@ -22,7 +22,7 @@ use super::{
     push::Push,
     refusal::{busy, failed},
     service::{Inner, Service},
-    sink::{lease, set},
+    sink::{lease, now, set},
     store::{Failure, Record},
 };
 
@@ -140,7 +140,7 @@ impl Service {
             status: TaskStatus {
                 state: TaskState::Submitted,
                 message: None,
-                timestamp: Some(chrono::Utc::now()),
+                timestamp: Some(now()),
             },
             artifacts: None,
             history: Some(vec![message.clone()]),

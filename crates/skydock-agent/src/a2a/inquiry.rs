@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ::a2a::{
-    A2AError, AgentCard, FieldViolation, ListTasksRequest, Message, Role, SVC_PARAM_EXTENSIONS,
+    A2AError, AgentCard, FieldViolation, ListTasksRequest, Message, Part, Role, SVC_PARAM_EXTENSIONS,
     SVC_PARAM_VERSION, Task, TaskState, TypedDetail, error_code,
 };
 use a2a_server::middleware::ServiceParams;
@@ -83,10 +83,12 @@ pub(super) fn message(message: &Message, card: &AgentCard) -> Result<(), A2AErro
             "a message to an agent is from ROLE_USER",
         ));
     }
-    if message.parts.is_empty() {
+    // a part without content has become an empty text on its way here
+    let is_empty = |part: &Part| part.as_text().is_some_and(|text| text.trim().is_empty());
+    if message.parts.iter().all(is_empty) {
         return Err(violation(
             "message.parts",
-            "there is nothing to answer; send at least one part",
+            "there is nothing to answer; send at least one part that is not empty",
         ));
     }
     let names = [

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ::a2a::{
     Artifact, Message, StreamResponse, TaskArtifactUpdateEvent, TaskState, TaskStatus, TaskStatusUpdateEvent,
 };
+use chrono::SubsecRound as _;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -172,6 +173,11 @@ pub(super) fn lease(holder: &str, time: std::time::Duration) -> Lease {
     }
 }
 
+/// The time, as the wire has it: in milliseconds (specification 5.6.1).
+pub(super) fn now() -> chrono::DateTime<chrono::Utc> {
+    chrono::Utc::now().trunc_subsecs(3)
+}
+
 /// Gives the record another status, and says so.
 pub(super) fn set(record: &mut Record, state: TaskState, message: Option<Message>) -> StreamResponse {
     let message = message.map(|message| Message {
@@ -182,7 +188,7 @@ pub(super) fn set(record: &mut Record, state: TaskState, message: Option<Message
     record.task.status = TaskStatus {
         state,
         message,
-        timestamp: Some(chrono::Utc::now()),
+        timestamp: Some(now()),
     };
     StreamResponse::StatusUpdate(TaskStatusUpdateEvent {
         task_id: record.task.id.clone(),

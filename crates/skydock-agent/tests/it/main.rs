@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, in its own helpers too"
 )]
 
+mod a2a;
 mod approving;
 mod asking;
 mod bounds;

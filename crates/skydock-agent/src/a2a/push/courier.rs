@@ -19,8 +19,6 @@ const COURIERS: usize = 16;
 const AT_ONCE: usize = 32;
 /// How many events that were given up a mailbox remembers.
 const REMEMBERED: usize = 100;
-/// For how long a courier goes on with one mailbox, beside the time of the last request.
-const ROUND: Duration = Duration::from_secs(30);
 
 impl Service {
     /// Delivers what is in the mailbox of a task, as far as it can be delivered now. On Lambda, where
@@ -93,10 +91,11 @@ impl Push {
         if mailbox.due.is_none_or(|due| due > now) || mailbox.claimed > now {
             return Ok(false);
         }
-        mailbox.claimed = after(now, ROUND + self.pace.timeout * 2);
+        // as long as no request is begun that could end later than that
+        mailbox.claimed = after(now, self.pace.timeout * 2);
         mailbox.version = mailbox.version.saturating_add(1);
+        let until = Instant::now() + self.pace.timeout;
         service.tasks.put_mailbox(&mailbox).await?;
-        let until = Instant::now() + ROUND;
         let rounds = mailbox
             .posts
             .iter_mut()
@@ -214,9 +213,11 @@ impl Push {
     }
 
     async fn send(&self, post: &Post, task: &str, event: &Logged) -> Delivered {
-        match self.try_to_send(post, task, event).await {
-            Ok(()) => Delivered::Taken,
-            Err(error) => Delivered::Failed(crate::client::tell(&*error)),
+        let sent = self.try_to_send(post, task, event);
+        match tokio::time::timeout(self.pace.timeout, sent).await {
+            Ok(Ok(())) => Delivered::Taken,
+            Ok(Err(error)) => Delivered::Failed(crate::client::tell(&*error)),
+            Err(_late) => Delivered::Failed(format!("it took longer than {:?}", self.pace.timeout)),
         }
     }
 
