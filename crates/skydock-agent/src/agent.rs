@@ -13,6 +13,7 @@ use crate::{
     budget::Budget,
     conversation::{Conversation, Decision, NotAsked, Stand, Standing},
     event::Event,
+    identity::Identity,
     knowledge::Knowledge,
     listener::listener,
     message::{Block, Role},
@@ -42,6 +43,7 @@ pub struct Agent {
 pub(crate) struct Parts {
     pub(crate) model: Arc<dyn Model>,
     pub(crate) servers: Vec<Upstream>,
+    pub(crate) identity: Option<Identity>,
     pub(crate) approvals: Approvals,
     pub(crate) budget: Budget,
     pub(crate) knowledge: Option<Arc<dyn Knowledge>>,
@@ -159,6 +161,7 @@ impl Agent {
             parts: Arc::new(Parts {
                 model,
                 servers: Vec::new(),
+                identity: None,
                 approvals: Approvals::default(),
                 budget: Budget::default(),
                 knowledge: None,
@@ -179,6 +182,13 @@ impl Agent {
     #[must_use]
     pub fn with_servers(self, servers: Vec<Upstream>) -> Self {
         self.with(|parts| parts.servers = servers)
+    }
+
+    /// The same, and its servers behind URLs are told in whose name it calls them, by a token for user and server. Those
+    /// that have a token of their own, or a header `Authorization`, keep it.
+    #[must_use]
+    pub fn with_identity(self, identity: Identity) -> Self {
+        self.with(|parts| parts.identity = Some(identity))
     }
 
     /// The same with other rules of what may be called.
@@ -220,8 +230,10 @@ impl Agent {
     async fn awake(&self, key: &Key) -> Arc<Awake> {
         let wake = async {
             let desk = Arc::new(Desk::default());
+            let identity = self.parts.identity.as_ref();
+            let tokens = identity.map(|identity| identity.of(Arc::clone(&key.user)));
             Arc::new(Awake {
-                toolbox: Arc::new(Toolbox::new(&self.parts.servers, &desk)),
+                toolbox: Arc::new(Toolbox::new(&self.parts.servers, tokens.as_ref(), &desk)),
                 desk,
                 turn: Arc::default(),
                 stop: std::sync::Mutex::default(),
