@@ -12,7 +12,7 @@
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -232,9 +232,9 @@ impl Agent {
 
 fn command(
     peer: Peer,
-    binary: &PathBuf,
+    binary: &Path,
     addr: SocketAddr,
-    (model, mcp, folder): (&str, &str, &PathBuf),
+    (model, mcp, folder): (&str, &str, &Path),
 ) -> tokio::process::Command {
     let mut command = program::command(binary);
     match peer {

@@ -13,6 +13,7 @@ use crate::{
     budget::Budget,
     conversation::{Conversation, Decision, NotAsked, Stand, Standing},
     event::Event,
+    identity::Identity,
     knowledge::Knowledge,
     listener::listener,
     message::{Block, Role},
@@ -42,6 +43,7 @@ pub struct Agent {
 pub(crate) struct Parts {
     pub(crate) model: Arc<dyn Model>,
     pub(crate) servers: Vec<Upstream>,
+    pub(crate) identity: Option<Identity>,
     pub(crate) approvals: Approvals,
     pub(crate) sampling: Sampling,
     pub(crate) budget: Budget,
@@ -160,6 +162,7 @@ impl Agent {
             parts: Arc::new(Parts {
                 model,
                 servers: Vec::new(),
+                identity: None,
                 approvals: Approvals::default(),
                 sampling: Sampling::default(),
                 budget: Budget::default(),
@@ -181,6 +184,13 @@ impl Agent {
     #[must_use]
     pub fn with_servers(self, servers: Vec<Upstream>) -> Self {
         self.with(|parts| parts.servers = servers)
+    }
+
+    /// The same, and its servers behind URLs are told in whose name it calls them, by a token for user and server. Those
+    /// that have a token of their own, or a header `Authorization`, keep it.
+    #[must_use]
+    pub fn with_identity(self, identity: Identity) -> Self {
+        self.with(|parts| parts.identity = Some(identity))
     }
 
     /// The same with other rules of what may be called.
@@ -229,8 +239,10 @@ impl Agent {
         let wake = async {
             let desk = Desk::new(Arc::clone(&self.parts.model), self.parts.sampling);
             let desk = Arc::new(desk);
+            let identity = self.parts.identity.as_ref();
+            let tokens = identity.map(|identity| identity.of(Arc::clone(&key.user)));
             Arc::new(Awake {
-                toolbox: Arc::new(Toolbox::new(&self.parts.servers, &desk)),
+                toolbox: Arc::new(Toolbox::new(&self.parts.servers, tokens.as_ref(), &desk)),
                 desk,
                 turn: Arc::default(),
                 stop: std::sync::Mutex::default(),

@@ -11,6 +11,7 @@ mod budget;
 pub mod client;
 mod conversation;
 mod event;
+pub mod identity;
 pub mod knowledge;
 mod listener;
 pub mod message;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, http::StatusCode};
+use axum::{Router, http::StatusCode, middleware};
 use http::{HeaderName, HeaderValue, Method, header};
 use rmcp::{RoleServer, ServerHandler, transport::IntoTransport};
 use tokio::net::TcpListener;
@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::cors::CorsLayer;
 
 use crate::{
+    auth,
     changes::Changes,
     config::{Config, Mode, no_sessions},
     error::Error,
@@ -165,6 +166,11 @@ impl<H: ServerHandler> Host<H> {
             service.handle(request).await
         });
         let mcp = Router::new().route("/mcp", mcp);
+        let mcp = match config.auth.clone() {
+            Some(auth) => mcp.layer(middleware::from_fn_with_state(auth, auth::admit)),
+            None => mcp,
+        };
+        // a browser asks beforehand without a token
         let mcp = mcp.layer(cors(door));
         let router = health(mcp, &drain)
             .fallback(|| async { (StatusCode::NOT_FOUND, "nothing is served here; MCP is at /mcp\n") });

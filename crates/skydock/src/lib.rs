@@ -10,10 +10,11 @@
 //!
 //! The words: a [`Host`] runs a handler as a [`Config`] says, which is read from [`Flags`] and the environment;
 //! a [`Site`] does the same for what is no MCP server.
-//! [`Ask`] asks the user, and [`Changes`] tells clients what has changed. [`Invocation`] is what AWS Lambda says of one. [`Error`] says why it did not start. A
+//! [`Auth`] says whose tokens are trusted. [`Ask`] asks the user, and [`Changes`] tells clients what has changed. [`Invocation`] is what AWS Lambda says of one. [`Error`] says why it did not start. A
 //! [`Function`] is what runs in Lambda beside a server and speaks no MCP.
 
 pub mod ask;
+mod auth;
 mod caller;
 mod changes;
 mod config;
@@ -32,6 +33,7 @@ mod telemetry;
 
 pub use self::{
     ask::{Answer, Ask},
+    auth::Auth,
     caller::{Principal, Restored},
     changes::Changes,
     config::{Config, Flags, Key, Lambda, LambdaResponse, Mode},

@@ -13,6 +13,7 @@ use tokio::{net::TcpListener, sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    auth,
     config::{Config, Flags},
     error::{Error, Faults},
     hosted::{Hosted, Listening, health},
@@ -27,7 +28,7 @@ use crate::{
 pub struct Deadline(pub Instant);
 
 /// A router that is hosted as an MCP server is: its `Host` and `Origin` are checked, requests are bounded in number and
-/// size, `/livez`, `/readyz` and `/ping` answer, and a shutdown waits for the answers that are being worked on.
+/// size, tokens are asked for when an issuer is trusted, `/livez`, `/readyz` and `/ping` answer, and a shutdown waits for the answers that are being worked on.
 #[derive(Debug)]
 pub struct Site {
     router: Router,
@@ -122,6 +123,10 @@ impl Site {
             door: Door::new(&config.hosts, &config.origins),
             drain: drain.clone(),
             requests: Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS))),
+        };
+        let router = match config.auth.clone() {
+            Some(auth) => router.layer(middleware::from_fn_with_state(auth, auth::admit)),
+            None => router,
         };
         let router = router
             .layer(DefaultBodyLimit::max(limits.body))

@@ -91,10 +91,23 @@ impl Bookings {
 
     /// Whose bookings these are.
     fn user(&self, context: &RequestContext<RoleServer>) -> String {
-        let parts = context.extensions.get::<http::request::Parts>();
-        let principal = parts.and_then(|parts| parts.extensions.get::<Principal>());
-        principal.map_or(&*self.user, Principal::as_str).to_owned()
+        principal(context)
+            .map_or(&*self.user, Principal::as_str)
+            .to_owned()
     }
+
+    /// What the user is called, to be shown.
+    fn called(&self, context: &RequestContext<RoleServer>) -> String {
+        principal(context)
+            .map_or(&*self.user, Principal::subject)
+            .to_owned()
+    }
+}
+
+/// Who is calling, where somebody has checked that.
+fn principal(context: &RequestContext<RoleServer>) -> Option<&Principal> {
+    let parts = context.extensions.get::<http::request::Parts>()?;
+    parts.extensions.get::<Principal>()
 }
 
 /// The day it is in UTC.

@@ -15,14 +15,16 @@ use rmcp::{
     },
 };
 
-use super::error::Error;
+use super::{error::Error, tokens::Tokens};
 
 /// How many redirects one request may take.
 const HOPS: usize = 10;
 
 /// As rmcp's own: follows 307 and 308 on the same origin only, because other redirects lose the body of a POST, and
 /// another host must not get the headers.
-pub(super) fn client() -> Result<Client, Error> {
+///
+/// Tokens are asked for with each request when there is a source of them.
+pub(super) fn client(tokens: Option<Arc<dyn Tokens>>) -> Result<Client, Error> {
     reqwest::Client::builder()
         // an idle connection whose last body was not read to its end costs a delayed ACK (40 ms) on Linux
         .pool_max_idle_per_host(0)
@@ -34,7 +36,7 @@ pub(super) fn client() -> Result<Client, Error> {
             }
         }))
         .build()
-        .map(Client)
+        .map(|http| Client { http, tokens })
         .map_err(|error| Error::Http(Box::new(error)))
 }
 
@@ -55,10 +57,25 @@ fn may_follow(attempt: &Attempt<'_>) -> bool {
 /// Servers answer so when they did not read the request (413, 503, 408); rmcp finds nobody who waits for such an answer
 /// and drops it, and the request would wait for ever.
 #[derive(Debug, Clone)]
-pub(super) struct Client(reqwest::Client);
+pub(super) struct Client {
+    http: reqwest::Client,
+    tokens: Option<Arc<dyn Tokens>>,
+}
 
 type Headers = HashMap<HeaderName, HeaderValue>;
 type Failure = StreamableHttpError<reqwest::Error>;
+
+impl Client {
+    /// The token that goes with a request: a fresh one, or the one that it has already.
+    async fn token(&self, uri: &str, given: Option<String>) -> Result<Option<String>, Failure> {
+        let Some(tokens) = &self.tokens else {
+            return Ok(given);
+        };
+        let server = uri.parse().map_err(std::io::Error::other)?;
+        let token = tokens.token(&server).await.map_err(std::io::Error::other)?;
+        Ok(Some(token))
+    }
+}
 
 impl StreamableHttpClient for Client {
     type Error = reqwest::Error;
@@ -71,7 +88,11 @@ impl StreamableHttpClient for Client {
         token: Option<String>,
         headers: Headers,
     ) -> Result<StreamableHttpPostResponse, Failure> {
-        let answer = self.0.post_message(uri, message, session, token, headers).await?;
+        let token = self.token(&uri, token).await?;
+        let answer = self
+            .http
+            .post_message(uri, message, session, token, headers)
+            .await?;
         attribute(answer)
     }
 
@@ -84,8 +105,9 @@ impl StreamableHttpClient for Client {
         headers: Headers,
         limit: usize,
     ) -> Result<StreamableHttpPostResponse, Failure> {
+        let token = self.token(&uri, token).await?;
         let answer = self
-            .0
+            .http
             .post_message_with_max_sse_event_size(uri, message, session, token, headers, limit)
             .await?;
         attribute(answer)
@@ -98,7 +120,8 @@ impl StreamableHttpClient for Client {
         token: Option<String>,
         headers: Headers,
     ) -> Result<(), Failure> {
-        self.0.delete_session(uri, session, token, headers).await
+        let token = self.token(&uri, token).await?;
+        self.http.delete_session(uri, session, token, headers).await
     }
 
     async fn get_stream(
@@ -109,7 +132,10 @@ impl StreamableHttpClient for Client {
         token: Option<String>,
         headers: Headers,
     ) -> Result<BoxedSseResponse, Failure> {
-        self.0.get_stream(uri, session, last_event, token, headers).await
+        let token = self.token(&uri, token).await?;
+        self.http
+            .get_stream(uri, session, last_event, token, headers)
+            .await
     }
 
     async fn get_stream_with_max_sse_event_size(
@@ -121,7 +147,8 @@ impl StreamableHttpClient for Client {
         headers: Headers,
         limit: usize,
     ) -> Result<BoxedSseResponse, Failure> {
-        self.0
+        let token = self.token(&uri, token).await?;
+        self.http
             .get_stream_with_max_sse_event_size(uri, session, last_event, token, headers, limit)
             .await
     }

@@ -10,6 +10,7 @@ mod loopback;
 mod process;
 mod setup;
 mod target;
+mod tokens;
 mod user;
 mod vigil;
 
@@ -37,6 +38,7 @@ pub use self::{
     loopback::Loopback,
     setup::Setup,
     target::Target,
+    tokens::{NoToken, Tokens},
     user::{Browser, Sample, Sampled, User},
 };
 use self::{
@@ -69,6 +71,7 @@ pub struct Client {
     service: RunningService<RoleClient, Handler>,
     login: Option<Login>,
     address: String,
+    remedy: &'static str,
 }
 
 impl std::fmt::Debug for Client {
@@ -103,6 +106,7 @@ impl Client {
                     service,
                     login: None,
                     address,
+                    remedy: remedy(setup),
                 })
             }
             Target::Local(local) => {
@@ -112,6 +116,7 @@ impl Client {
                         service,
                         login: None,
                         address,
+                        remedy: remedy(setup),
                     }),
                     Err(failure) => Err(failure.named(&address, &LastWords::default(), setup)),
                 }
@@ -143,9 +148,11 @@ impl Client {
         let address = endpoint.to_string();
         let mut config = StreamableHttpClientTransportConfig::with_uri(address.as_str())
             .custom_headers(setup.headers.clone());
-        let http = http::client()?;
-        if let Some(bearer) = &setup.bearer {
-            config = config.auth_header(bearer);
+        let http = http::client(setup.tokens.clone())?;
+        if setup.bearer.is_some() || setup.tokens.is_some() {
+            if let Some(bearer) = &setup.bearer {
+                config = config.auth_header(bearer);
+            }
             let transport = StreamableHttpClientTransport::with_client(http, config);
             let service = greet(handler.clone(), transport, setup)
                 .await
@@ -154,6 +161,7 @@ impl Client {
                 service,
                 login: None,
                 address,
+                remedy: remedy(setup),
             });
         }
         let login = Login::new(
@@ -172,6 +180,7 @@ impl Client {
                         service,
                         login: Some(login),
                         address,
+                        remedy: remedy(setup),
                     });
                 }
                 Err(failure) => match failure.challenge() {
@@ -303,7 +312,13 @@ impl Client {
                     logins += 1;
                     login.answer(&challenge).await?;
                 }
-                login => return Err(unauthorized(&self.address, challenge, login.is_some())),
+                _ => {
+                    return Err(Error::Unauthorized {
+                        target: self.address.clone(),
+                        challenge: challenge.0,
+                        remedy: self.remedy,
+                    });
+                }
             }
         }
     }
@@ -327,7 +342,7 @@ impl Failure {
     fn named(self, target: &str, words: &LastWords, setup: &Setup) -> Error {
         let stderr = words.text();
         if let Some(challenge) = self.challenge() {
-            return unauthorized(target, challenge, setup.bearer.is_none());
+            return unauthorized(target, challenge, setup);
         }
         match self {
             Self::Silent => Error::Silent {
@@ -340,16 +355,23 @@ impl Failure {
     }
 }
 
-fn unauthorized(target: &str, challenge: Challenge, logged_in: bool) -> Error {
-    let remedy = if logged_in {
-        "the login gave a token that it does not accept"
-    } else {
-        "the token given is not accepted; leave --bearer-file out to log in"
-    };
+fn unauthorized(target: &str, challenge: Challenge, setup: &Setup) -> Error {
     Error::Unauthorized {
         target: target.to_owned(),
         challenge: challenge.0,
-        remedy,
+        remedy: remedy(setup),
+    }
+}
+
+/// What to do about a token that is not accepted.
+fn remedy(setup: &Setup) -> &'static str {
+    if setup.tokens.is_some() {
+        "it does not accept the agent's token; tell it the agent's issuer and public keys (--auth-issuer, --auth-keys), and \
+         its own URL (--auth-audience)"
+    } else if setup.bearer.is_some() {
+        "the token given is not accepted; leave --bearer-file out to log in"
+    } else {
+        "the login gave a token that it does not accept"
     }
 }
 

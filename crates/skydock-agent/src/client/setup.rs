@@ -1,13 +1,13 @@
 //! How to connect to a server.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use reqwest::{
     Url,
     header::{HeaderName, HeaderValue},
 };
 
-use super::{era::Era, login::Registration};
+use super::{era::Era, login::Registration, tokens::Tokens};
 
 /// How long a handshake may take when nobody says otherwise.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(30);
@@ -23,6 +23,8 @@ pub struct Setup {
     pub headers: HashMap<HeaderName, HeaderValue>,
     /// A token to send; with one, a challenge is not answered by a login.
     pub bearer: Option<String>,
+    /// Where the token of each HTTP request comes from; with one, a challenge is not answered by a login.
+    pub tokens: Option<Arc<dyn Tokens>>,
     /// How authorization servers know this client.
     pub registration: Registration,
     /// What `roots/list` answers, as `file://` URLs; with none, the capability is not declared.
@@ -41,6 +43,7 @@ impl Default for Setup {
             era: Era::Auto,
             headers: HashMap::new(),
             bearer: None,
+            tokens: None,
             registration: Registration::default(),
             roots: Vec::new(),
             patience: HANDSHAKE_PATIENCE,

@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures::future::join_all;
+use reqwest::header::AUTHORIZATION;
 use rmcp::model::{
     CallToolRequestParams, CallToolResult, ContentBlock, ResourceContents, Tool, ToolAnnotations,
 };
@@ -23,6 +24,7 @@ pub use self::{
 };
 use crate::{
     approval,
+    client::{Target, Tokens},
     message::{ToolCall, ToolResult},
     model::Spec,
 };
@@ -123,8 +125,17 @@ pub(crate) fn unknown(why: &str) -> String {
 }
 
 impl Toolbox {
-    pub(crate) fn new(upstreams: &[Upstream], desk: &Arc<Desk>) -> Self {
-        let server = |upstream: &Upstream| Server::new(upstream.clone(), desk);
+    /// The servers, which are told by `tokens` in whose name they are called, unless they have a token of their own.
+    pub(crate) fn new(upstreams: &[Upstream], tokens: Option<&Arc<dyn Tokens>>, desk: &Arc<Desk>) -> Self {
+        let server = |upstream: &Upstream| {
+            let mut upstream = upstream.clone();
+            let setup = &mut upstream.setup;
+            let given = setup.bearer.is_some() || setup.headers.contains_key(&AUTHORIZATION);
+            if matches!(upstream.target, Target::Url(_)) && setup.tokens.is_none() && !given {
+                setup.tokens = tokens.cloned();
+            }
+            Server::new(upstream, desk)
+        };
         Self {
             servers: upstreams.iter().map(server).collect(),
             shelf: Mutex::default(),

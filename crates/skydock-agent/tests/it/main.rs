@@ -12,6 +12,7 @@ mod asking;
 mod bounds;
 mod crashing;
 mod crowd;
+mod identity;
 mod models;
 mod puppet;
 mod servers;

@@ -198,7 +198,7 @@ pub(crate) fn upstream(target: &str) -> Upstream {
         prefix: None,
         target: Target::parse(target).unwrap(),
         setup: Setup {
-            patience: Duration::from_secs(5),
+            patience: Duration::from_secs(30),
             ..Setup::default()
         },
     }

@@ -1,10 +1,15 @@
 //! The agent that the flags describe.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use skydock_agent::{
     Agent, Approvals, Budget, Sampling, Upstream,
     client::{Setup, Target},
+    identity::{FileKey, Identity, Keys, KmsKey, Signer},
     model::Model,
     store::{Sqlite, Store},
 };
@@ -17,6 +22,7 @@ use crate::call::directory;
 
 /// How long a server may take to answer the handshake: a conversation waits for it.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+const IDENTITIES: &str = "write a file with a key, or arn:aws:kms:…";
 const STORES: &str = "write sqlite:FILE or memory";
 
 /// Whether something is done without asking.
@@ -59,6 +65,17 @@ pub struct Flags {
     /// A file that says who the agent is, in place of the usual words
     #[arg(long, value_name = "FILE")]
     system: Option<PathBuf>,
+    /// The key that signs in whose name servers are called: a file with a P-256 key (PKCS#8 PEM), or arn:aws:kms:…
+    #[arg(long, value_name = "KEY", env = "SKYDOCK_IDENTITY_KEY")]
+    identity_key: Option<String>,
+    /// Who signs, as servers know it
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "SKYDOCK_IDENTITY_ISSUER",
+        default_value = "skydock-agent"
+    )]
+    identity_issuer: String,
     /// Tools that are called without a question, as a pattern such as get-* (repeatable)
     #[arg(long, value_name = "TOOL")]
     allow: Vec<String>,
@@ -97,6 +114,10 @@ impl Flags {
         let approvals = Approvals::new(&self.allow, &self.ask, &self.deny)
             .map_err(|error| faults.push(error.to_string()))
             .ok();
+        let identity = match &self.identity_key {
+            Some(key) => keys(key).await.map_err(|fault| faults.push(fault)).ok(),
+            None => None,
+        };
         let system = self.system.as_ref().and_then(|file| {
             std::fs::read_to_string(file)
                 .map_err(|error| faults.push(format!("--system {} cannot be read: {error}", file.display())))
@@ -113,6 +134,9 @@ impl Flags {
             .with_budget(self.budget());
         if let Some(system) = system {
             agent = agent.with_system(system);
+        }
+        if let Some(keys) = identity {
+            agent = agent.with_identity(Identity::new(self.identity_issuer.as_str(), keys));
         }
         Some(agent)
     }
@@ -176,6 +200,21 @@ impl Flags {
         let store = opened.map_err(|error| format!("--store: {}", skydock_agent::client::tell(&error)))?;
         Ok(Arc::new(store))
     }
+}
+
+/// The key that `--identity-key` names.
+pub(super) async fn keys(text: &str) -> Result<Keys, String> {
+    let signer: Result<Arc<dyn Signer>, _> = if text.starts_with("arn:") {
+        if text.split(':').nth(2) != Some("kms") {
+            return Err(format!("--identity-key {text:?} is no key of KMS; {IDENTITIES}"));
+        }
+        KmsKey::open(text).await.map(|key| Arc::new(key) as _)
+    } else {
+        FileKey::open(Path::new(text)).map(|key| Arc::new(key) as _)
+    };
+    let signer =
+        signer.map_err(|error| format!("--identity-key: {}", skydock_agent::client::tell(&error)))?;
+    Ok(Keys::new(signer))
 }
 
 /// A server as it is written: `NAME=TARGET`, or a target alone.

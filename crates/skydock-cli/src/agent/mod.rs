@@ -2,6 +2,7 @@
 
 mod build;
 mod chat;
+mod keys;
 pub(crate) mod model;
 mod once;
 mod others;
@@ -63,6 +64,7 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     Serve(Box<serve::Args>),
+    Keys(keys::Args),
 }
 
 /// Who the user is where nobody says it.
@@ -73,8 +75,10 @@ const LOCAL: &str = "local";
 /// # Errors
 /// [`Usage`] with every fault of the flags; else what happened on the way.
 pub async fn run(args: Args) -> Result<ExitCode> {
-    if let Some(Verb::Serve(args)) = &args.verb {
-        return serve::run(args).await;
+    match &args.verb {
+        Some(Verb::Serve(args)) => return serve::run(args).await,
+        Some(Verb::Keys(args)) => return keys::run(args).await,
+        None => {}
     }
     let single = args.prompt.is_some() || !args.approve.is_empty() || !args.deny_call.is_empty();
     let mut faults = Vec::new();

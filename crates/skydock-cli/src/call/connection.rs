@@ -63,6 +63,7 @@ impl Connection {
         Setup {
             era: self.era.clone(),
             headers: self.headers(faults),
+            tokens: None,
             bearer: self
                 .bearer_file
                 .as_ref()

@@ -11,6 +11,7 @@ pub use self::keys::Key;
 pub(crate) use self::lambda::no_sessions;
 pub use self::lambda::{Lambda, LambdaResponse};
 use crate::{
+    auth::Auth,
     error::Faults,
     limits::Limits,
     sessions::store::{Place, Wrong},
@@ -62,6 +63,20 @@ pub struct Flags {
         value_delimiter = ','
     )]
     pub origins: Vec<String>,
+    /// The issuer whose tokens are trusted, as `iss` has it; with it, a request to MCP without a good token gets 401
+    #[arg(long, env = "SKYDOCK_AUTH_ISSUER", value_name = "URL")]
+    pub auth_issuer: Option<String>,
+    /// A URL of this server that tokens have to be for, as `aud` has it (repeatable)
+    #[arg(
+        long = "auth-audience",
+        env = "SKYDOCK_AUTH_AUDIENCE",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    pub auth_audiences: Vec<String>,
+    /// A file with the issuer's public keys, a JWK set; it is read again when keys change
+    #[arg(long, env = "SKYDOCK_AUTH_KEYS", value_name = "FILE")]
+    pub auth_keys: Option<String>,
     /// Seconds after which a request that is still running gets a timeout error
     #[arg(long, env = "SKYDOCK_TIMEOUT", value_name = "SECONDS")]
     pub timeout: Option<String>,
@@ -148,6 +163,8 @@ pub struct Config {
     /// Browser origins that may call, as browsers write them (no slash at the end), beside pages of the server itself,
     /// and of this machine when the server goes by a loopback name.
     pub origins: Vec<String>,
+    /// Whose tokens are asked for; `None` where nobody is asked, or somebody in front of this server asks.
+    pub auth: Option<Auth>,
     /// The bounds.
     pub limits: Limits,
     /// What signs the state of a question between two requests: the first one signs, all are known. One of this process
@@ -166,6 +183,7 @@ impl Default for Config {
             sessions: Place::default(),
             hosts: Vec::new(),
             origins: Vec::new(),
+            auth: None,
             limits: Limits::default(),
             state_keys: Vec::new(),
             log: telemetry::DEFAULT_FILTER.to_owned(),
@@ -204,6 +222,12 @@ impl Config {
         }
         config.hosts = faults.take(read_hosts(flags, config.listen)).unwrap_or_default();
         config.origins = faults.take(read_origins(flags)).unwrap_or_default();
+        let auth = Auth::read(
+            flags.auth_issuer.as_deref(),
+            &flags.auth_audiences,
+            flags.auth_keys.as_deref(),
+        );
+        config.auth = faults.take(auth).flatten();
         read_limits(flags, &mut config.limits, &mut faults);
         if config.listen.is_some_and(|address| !address.ip().is_loopback()) {
             // behind a load balancer, which goes on sending for a moment
@@ -399,6 +423,35 @@ mod tests {
             assert!(text.contains(named), "{named} is missing in:\n{text}");
         }
         assert_eq!(faults.iter().count(), 7);
+    }
+
+    #[test]
+    fn tokens_are_asked_for_with_all_that_it_takes_or_not_at_all() {
+        let flags = Flags {
+            auth_issuer: Some("https://issuer.example".to_owned()),
+            ..Flags::default()
+        };
+        let text = Config::read(&flags).unwrap_err().to_string();
+        assert!(
+            text.contains("--auth-audience (SKYDOCK_AUTH_AUDIENCE): is missing"),
+            "{text}"
+        );
+        assert!(
+            text.contains("--auth-keys (SKYDOCK_AUTH_KEYS): is missing"),
+            "{text}"
+        );
+        assert!(!text.contains("--auth-issuer"), "{text}");
+        let flags = Flags {
+            auth_issuer: Some("an issuer".to_owned()),
+            auth_audiences: vec!["mcp.example.com".to_owned()],
+            auth_keys: Some("/no/such/file".to_owned()),
+            ..Flags::default()
+        };
+        let faults = Config::read(&flags).unwrap_err();
+        for named in ["\"an issuer\"", "\"mcp.example.com\"", "\"/no/such/file\""] {
+            assert!(faults.to_string().contains(named), "{faults}");
+        }
+        assert!(Config::read(&Flags::default()).unwrap().auth.is_none());
     }
 
     #[test]

@@ -12,6 +12,8 @@ mod delegation;
 mod drain;
 mod guarding;
 mod http;
+mod issuer;
 mod lambda;
 mod peer;
+mod tokens;
 mod workshop;

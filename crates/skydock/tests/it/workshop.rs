@@ -112,6 +112,15 @@ impl Workshop {
         )
     }
 
+    #[tool(description = "tells who calls")]
+    async fn who(&self, context: RequestContext<RoleServer>) -> String {
+        let parts = context.extensions.get::<http::request::Parts>();
+        match parts.and_then(|parts| parts.extensions.get::<skydock::Principal>()) {
+            Some(principal) => format!("{} ({})", principal.subject(), principal.as_str()),
+            None => "nobody".to_owned(),
+        }
+    }
+
     #[tool(description = "panics")]
     async fn panic(&self) -> String {
         panic!("the tool had a bad day with secret-4711")

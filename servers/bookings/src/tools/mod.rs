@@ -76,7 +76,7 @@ impl Bookings {
     )]
     async fn get_travel_policies(&self, context: RequestContext<RoleServer>) -> Json<Policies> {
         Json(Policies {
-            user: self.user(&context),
+            user: self.called(&context),
             policies: self.policies.rules(),
             cities: self
                 .inventory
@@ -172,6 +172,7 @@ impl Bookings {
             .await
             .map_err(|failure| unreachable(&failure))?;
         bookings.retain(|booking| which.status.is_none_or(|status| booking.status == status));
+        let user = self.called(&context);
         Ok(Json(Listed { user, bookings }))
     }
 

@@ -1,5 +1,9 @@
 //! Over HTTP, where somebody says who is calling: nobody sees or cancels what another one has booked.
 
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
+};
 use axum::{
     Router,
     body::Body,
@@ -8,8 +12,9 @@ use axum::{
     response::Response,
 };
 use bookings::Consent;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, jwk::Jwk};
 use serde_json::{Value, json};
-use skydock::{Host, Principal};
+use skydock::{Auth, Config, Host, Principal};
 use tower::ServiceExt as _;
 
 use crate::client::{sedan, server};
@@ -23,7 +28,8 @@ async fn name(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-async fn call(router: &Router, user: &str, tool: &str, arguments: Value) -> Value {
+/// A call of a tool, as a client of 2026-07-28 sends it with a header that says who calls.
+async fn call_as(router: &Router, who: (&str, &str), tool: &str, arguments: Value) -> Value {
     let meta = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {},
@@ -37,7 +43,7 @@ async fn call(router: &Router, user: &str, tool: &str, arguments: Value) -> Valu
         .header("mcp-protocol-version", "2026-07-28")
         .header("mcp-method", "tools/call")
         .header("mcp-name", tool)
-        .header("x-name", user);
+        .header(who.0, who.1);
     let request = request.body(Body::from(message.to_string())).unwrap();
     let answer = router.clone().oneshot(request).await.unwrap();
     let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
@@ -46,7 +52,11 @@ async fn call(router: &Router, user: &str, tool: &str, arguments: Value) -> Valu
         .lines()
         .filter_map(|line| line.strip_prefix("data: "))
         .next_back();
-    serde_json::from_str::<Value>(last.unwrap_or(text)).unwrap()["result"].clone()
+    serde_json::from_str::<Value>(last.unwrap_or(text)).unwrap()
+}
+
+async fn call(router: &Router, user: &str, tool: &str, arguments: Value) -> Value {
+    call_as(router, ("x-name", user), tool, arguments).await["result"].clone()
 }
 
 #[tokio::test]
@@ -70,4 +80,43 @@ async fn each_user_has_bookings_of_their_own() {
 
     let listed = call(&router, "ada", "list-bookings", json!({})).await;
     assert_eq!(listed["structuredContent"]["bookings"], json!([booking]));
+}
+
+#[tokio::test]
+async fn whose_bookings_they_are_is_what_a_signed_token_says() {
+    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
+    let key = EncodingKey::from_ec_der(document.unwrap().as_ref());
+    let keys = json!({"keys": [Jwk::from_encoding_key(&key, Algorithm::ES256).unwrap()]}).to_string();
+    let audience = "https://bookings.example/mcp".to_owned();
+    let mut config = Config::default();
+    config.auth = Some(Auth::from_keys("agent", vec![audience.clone()], &keys).unwrap());
+    let router = Host::new(server().with_consent(Consent::Host))
+        .with(config)
+        .router();
+    let token = |user: &str| {
+        let exp = jiff::Timestamp::now().as_second() + 60;
+        let claims = json!({"iss": "agent", "sub": user, "aud": audience, "exp": exp});
+        let signed = jsonwebtoken::encode(&Header::new(Algorithm::ES256), &claims, &key).unwrap();
+        format!("Bearer {signed}")
+    };
+    let (max, eve) = (token("Max"), token("Eve"));
+    let call = async |token: &str, tool: &str, arguments: Value| {
+        call_as(&router, ("authorization", token), tool, arguments).await["result"]["structuredContent"]
+            .clone()
+    };
+    let booked = call(&max, "book-car", sedan()).await;
+    let policies = call(&max, "get-travel-policies", json!({})).await;
+    assert_eq!(
+        policies["user"], "Max",
+        "the name is shown, and not whose token it is"
+    );
+    let listed = call(&eve, "list-bookings", json!({})).await;
+    assert_eq!(listed, json!({"user": "Eve", "bookings": []}));
+    let listed = call(&max, "list-bookings", json!({})).await;
+    assert_eq!(listed, json!({"user": "Max", "bookings": [booked["booking"]]}));
+    let refused = call_as(&router, ("x-name", "Max"), "list-bookings", json!({})).await;
+    assert!(
+        refused["error"]["message"].to_string().contains("token"),
+        "{refused}"
+    );
 }

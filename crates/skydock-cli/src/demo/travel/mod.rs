@@ -7,11 +7,12 @@ use std::{io::Write as _, net::SocketAddr, process::ExitCode, sync::Arc};
 
 use anyhow::{Context, Result};
 use bookings::{Bookings, Consent, inventory::Inventory, policy::Policies, store::Sqlite};
-use skydock::{Host, Listening, Site};
+use skydock::{Auth, Config, Host, Listening, Site};
 use skydock_agent::{
     Agent, Approvals, Upstream,
     a2a::{Peer, Peers},
     client::{Local, Setup, Target},
+    identity::{FileKey, Identity, Keys},
     model::{Model, Scripted},
     store,
     web::{self, Face, SignIn},
@@ -37,6 +38,8 @@ use crate::{
 const SYSTEM: &str = include_str!("system.md");
 /// What answers when there is no model.
 const SCRIPT: &str = include_str!("script.toml");
+/// Who signs tokens, as bookings knows it.
+const ISSUER: &str = "the travel agent";
 /// Who can sign in.
 const USERS: [&str; 3] = [USER, "Alice", "Bob"];
 const GREETING: &str = "Hi {user}, I'm your friendly corporate travel agent! I can show you cars and hotels, explain our travel \
@@ -97,10 +100,14 @@ impl House {
         let listener = listener.context("cannot listen on loopback")?;
         // the agent asks the user, and the server holds to the policies, whoever asks
         let store = Arc::new(Sqlite::in_memory()?);
-        let bookings = Bookings::new(store, Inventory::default(), Policies::default())
-            .with_consent(Consent::Host)
-            .with_user(USER);
-        let bookings = Host::new(bookings).listen(listener)?;
+        let bookings =
+            Bookings::new(store, Inventory::default(), Policies::default()).with_consent(Consent::Host);
+        // whoever calls shows a token that the agent has signed for its user
+        let keys = Keys::new(Arc::new(FileKey::generate()?));
+        let url = format!("http://{}/mcp", listener.local_addr()?);
+        let mut config = Config::default();
+        config.auth = Some(Auth::from_keys(ISSUER, vec![url], &keys.jwks().to_string())?);
+        let bookings = Host::new(bookings).with(config).listen(listener)?;
         let finance = Finance::start().await?;
         let peers = Peers::new([Peer::new("finance", finance.url()?)]);
         let upstream = |target| Upstream {
@@ -116,6 +123,7 @@ impl House {
         let approvals = Approvals::new(&["ask-finance".to_owned()], &[], &[])?;
         let agent = Agent::new(model, Arc::new(store::Sqlite::in_memory()?))
             .with_servers(servers)
+            .with_identity(Identity::new(ISSUER, keys))
             .with_approvals(approvals)
             .with_system(SYSTEM);
         Ok(Self {

@@ -27,20 +27,23 @@ pub(super) fn read(context: &str) -> Option<Principal> {
     let token = |claims: &str| {
         let subject = text(&authorizer, &format!("{claims}/sub"))?;
         let issuer = text(&authorizer, &format!("{claims}/iss")).unwrap_or_default();
-        Some(format!("token {issuer} {subject}"))
+        Some(Principal::of_token(&issuer, &subject))
     };
-    let named = |pointer: &str| text(&authorizer, pointer).map(|name| format!("authorizer {name}"));
-    let signed = |value: &Value, pointer: &str| text(value, pointer).map(|arn| format!("iam {arn}"));
+    let named = |pointer: &str| {
+        text(&authorizer, pointer).map(|name| Principal::new(format!("authorizer {name}")).with_subject(name))
+    };
+    let signed = |value: &Value, pointer: &str| {
+        text(value, pointer).map(|arn| Principal::new(format!("iam {arn}")).with_subject(arn))
+    };
     // HTTP API and function URL, REST API, VPC Lattice
-    let name = token("/jwt/claims")
+    token("/jwt/claims")
         .or_else(|| token("/claims"))
         .or_else(|| named("/lambda/principalId"))
         .or_else(|| named("/lambda/principal"))
         .or_else(|| named("/principalId"))
         .or_else(|| signed(&authorizer, "/iam/userArn"))
         .or_else(|| signed(&identity, "/userArn"))
-        .or_else(|| signed(&identity, "/principal"))?;
-    Some(Principal::new(name))
+        .or_else(|| signed(&identity, "/principal"))
 }
 
 #[cfg(test)]

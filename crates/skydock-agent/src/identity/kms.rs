@@ -1,0 +1,194 @@
+//! A key in AWS KMS: it never leaves there, and each signature is asked for.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_kms::{
+    Client,
+    error::DisplayErrorContext,
+    primitives::Blob,
+    types::{KeySpec, KeyUsageType, MessageType, SigningAlgorithmSpec},
+};
+use jsonwebtoken::{Algorithm, DecodingKey, jwk::Jwk};
+use sha2::{Digest as _, Sha256};
+
+use super::{Error, Signer, file::name_key};
+
+/// What takes longer is tried again.
+const ATTEMPT: Duration = Duration::from_secs(2);
+const ATTEMPTS: u32 = 3;
+/// What a request to a server waits at most.
+const WHOLE: Duration = Duration::from_secs(5);
+/// What stands before the point of a P-256 key in its public key (RFC 5480 §2): the kind of key, and its curve.
+const BEFORE_POINT: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+/// The bytes of r, and of s.
+const HALF: usize = 32;
+
+/// A P-256 key in AWS KMS (`ECC_NIST_P256`, `SIGN_VERIFY`).
+#[derive(Debug)]
+pub struct KmsKey {
+    client: Client,
+    arn: String,
+    jwk: Jwk,
+}
+
+impl KmsKey {
+    /// The key with this ARN, with the usual settings of AWS and the region that the ARN names. Its public part is asked
+    /// for.
+    ///
+    /// # Errors
+    /// When it cannot be had, or is of another kind.
+    pub async fn open(arn: &str) -> Result<Self, Error> {
+        let mut settings = aws_config::defaults(BehaviorVersion::latest());
+        if let Some(region) = arn.split(':').nth(3).filter(|region| !region.is_empty()) {
+            settings = settings.region(Region::new(region.to_owned()));
+        }
+        Self::new(arn, &settings.load().await).await
+    }
+
+    /// The same with other settings.
+    ///
+    /// # Errors
+    /// As [`KmsKey::open`].
+    pub async fn new(arn: &str, config: &SdkConfig) -> Result<Self, Error> {
+        let timeouts = TimeoutConfig::builder()
+            .operation_attempt_timeout(ATTEMPT)
+            .operation_timeout(WHOLE)
+            .build();
+        let config = aws_sdk_kms::config::Builder::from(config)
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .build();
+        let client = Client::from_conf(config);
+        let found = client.get_public_key().key_id(arn).send().await;
+        let found = found.map_err(|error| failed("asking for the public part", arn, &error))?;
+        if found.key_spec != Some(KeySpec::EccNistP256) || found.key_usage != Some(KeyUsageType::SignVerify) {
+            let spec = found
+                .key_spec
+                .map_or_else(|| "of no kind".to_owned(), |spec| spec.as_str().to_owned());
+            let usage = found
+                .key_usage
+                .map_or_else(String::new, |usage| format!(" for {}", usage.as_str()));
+            return Err(Error::Kind {
+                key: arn.to_owned(),
+                found: format!("{spec}{usage}"),
+            });
+        }
+        let public = found.public_key.map(Blob::into_inner).unwrap_or_default();
+        let jwk = public_jwk(&public).map_err(|source| Error::Key {
+            name: arn.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            client,
+            arn: arn.to_owned(),
+            jwk,
+        })
+    }
+}
+
+fn failed<E: std::error::Error + Send + Sync + 'static>(doing: &'static str, arn: &str, error: &E) -> Error {
+    Error::Kms {
+        doing,
+        key: arn.to_owned(),
+        source: DisplayErrorContext(error).to_string().into(),
+    }
+}
+
+fn public_jwk(der: &[u8]) -> Result<Jwk, Box<dyn std::error::Error + Send + Sync>> {
+    let point = der
+        .strip_prefix(&BEFORE_POINT)
+        .filter(|point| point.len() == 1 + 2 * HALF && point.first() == Some(&4))
+        .ok_or("its public part is no point of P-256")?;
+    let mut jwk = Jwk::from_decoding_key(&DecodingKey::from_ec_der(point), Some(Algorithm::ES256))?;
+    name_key(&mut jwk)?;
+    Ok(jwk)
+}
+
+/// A signature as KMS writes it (RFC 3279 §2.2.3: a sequence of two integers) as JWS has it.
+fn raw(der: &[u8]) -> Option<Vec<u8>> {
+    let [0x30, length, rest @ ..] = der else {
+        return None;
+    };
+    if usize::from(*length) != rest.len() {
+        return None;
+    }
+    let (r, rest) = integer(rest)?;
+    let (s, rest) = integer(rest)?;
+    rest.is_empty().then(|| [r, s].concat())
+}
+
+/// The first integer, in 32 bytes, and what comes after it.
+fn integer(der: &[u8]) -> Option<([u8; HALF], &[u8])> {
+    let [0x02, length, rest @ ..] = der else {
+        return None;
+    };
+    let (bytes, rest) = rest.split_at_checked(usize::from(*length))?;
+    // a zero stands before what would be negative else
+    let bytes = match bytes {
+        [0, bytes @ ..] => bytes,
+        bytes => bytes,
+    };
+    let mut padded = [0; HALF];
+    let place = padded.get_mut(HALF.checked_sub(bytes.len())?..)?;
+    place.copy_from_slice(bytes);
+    Some((padded, rest))
+}
+
+#[async_trait]
+impl Signer for KmsKey {
+    fn jwk(&self) -> &Jwk {
+        &self.jwk
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        let signed = self
+            .client
+            .sign()
+            .key_id(&self.arn)
+            .message(Blob::new(Sha256::digest(message).to_vec()))
+            .message_type(MessageType::Digest)
+            .signing_algorithm(SigningAlgorithmSpec::EcdsaSha256)
+            .send()
+            .await;
+        let signed = signed.map_err(|error| failed("signing", &self.arn, &error))?;
+        let signature = signed.signature.map(Blob::into_inner).unwrap_or_default();
+        raw(&signature).ok_or_else(|| Error::Signing("KMS gave a signature that is none of P-256".into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn der(r: &[u8], s: &[u8]) -> Vec<u8> {
+        let mut der = vec![0x30, u8::try_from(4 + r.len() + s.len()).unwrap()];
+        for half in [r, s] {
+            der.extend([0x02, u8::try_from(half.len()).unwrap()]);
+            der.extend(half);
+        }
+        der
+    }
+
+    #[test]
+    fn a_signature_is_two_times_32_bytes_however_short_its_numbers_are() {
+        let long = [&[0][..], &[0xff; 32]].concat();
+        let signature = raw(&der(&long, &[0x7f])).unwrap();
+        assert_eq!(signature.len(), 64);
+        assert_eq!(signature[..32], [0xff; 32]);
+        assert_eq!((signature[62], signature[63]), (0, 0x7f));
+        let whole = der(&[1; 32], &[2; 32]);
+        assert!(raw(&whole).is_some());
+        assert!(raw(&whole[..whole.len() - 1]).is_none());
+        assert!(
+            raw(&der(&[1; 33], &[2; 32])).is_none(),
+            "33 bytes that begin with no zero"
+        );
+        assert!(raw(&[]).is_none());
+        assert!(raw(&[whole.as_slice(), &[0]].concat()).is_none());
+    }
+}
