@@ -138,6 +138,7 @@ async fn a_task_whose_worker_died_is_found_in_the_table_and_done() {
             until: jiff::Timestamp::now(),
         }),
         attempts: 1,
+        released: 0,
         mail: false,
     };
     tasks.save(&died, &[]).await.unwrap();

@@ -155,6 +155,7 @@ impl Service {
             message,
             lease: Some(lease("", inquiry::grace(self.0.dispatch.is_some()))),
             attempts: 0,
+            released: 0,
             mail: webhook.is_some(),
         };
         if let Some(webhook) = webhook {
@@ -192,6 +193,7 @@ impl Service {
             history.push(message.clone());
             record.message = message;
             record.attempts = 0;
+            record.released = 0;
             record.lease = Some(lease("", grace));
             Ok(Some(set(record, TaskState::Submitted, None)))
         })

@@ -190,12 +190,10 @@ async fn claim(service: &Inner, id: &str, holder: &str) -> Result<Claim, Failure
     if held {
         return Ok(Claim::Elsewhere);
     }
-    if record.attempts >= service.limits.attempts {
-        let text = format!(
-            "the task was given up: {} workers have died at it",
-            record.attempts
-        );
-        tracing::warn!(task = id, attempts = record.attempts, "a task is given up");
+    let died = record.attempts.saturating_sub(record.released);
+    if died >= service.limits.attempts {
+        let text = format!("the task was given up: {died} workers have died at it");
+        tracing::warn!(task = id, died, "a task is given up");
         record.lease = None;
         let event = set(&mut record, TaskState::Failed, Some(said(text)));
         return match service.save(&mut record, &[event]).await {

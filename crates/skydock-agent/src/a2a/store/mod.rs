@@ -71,6 +71,9 @@ pub struct Record {
     /// How many workers have taken it up since the caller said something.
     #[serde(default)]
     pub attempts: u32,
+    /// How many of these have given it back; the others have died, but for the one that has it.
+    #[serde(default)]
+    pub released: u32,
     /// Whether it has a mailbox.
     #[serde(default)]
     pub mail: bool,

@@ -51,6 +51,7 @@ fn record(id: &str, caller: &str, state: TaskState) -> Record {
         message,
         lease: None,
         attempts: 0,
+        released: 0,
         mail: false,
     }
 }
