@@ -161,8 +161,10 @@ impl Executor for Assistant {
             Ok(Ok(turn)) => Followed(turn, sink),
             Ok(Err(Plan::End(end))) => return Ok(end),
             Ok(Err(Plan::Answered(text))) => {
-                let mut answer = Answer::default();
-                answer.waiting = text;
+                let mut answer = Answer {
+                    waiting: text,
+                    ..Answer::default()
+                };
                 answer.flush(sink, true).await?;
                 return Ok(End::done());
             }
