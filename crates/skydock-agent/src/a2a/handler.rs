@@ -157,6 +157,7 @@ impl Service {
             attempts: 0,
             released: 0,
             mail: webhook.is_some(),
+            expires: Timestamp::MAX,
         };
         if let Some(webhook) = webhook {
             self.push()?.add(&self.0, &record, webhook).await?;

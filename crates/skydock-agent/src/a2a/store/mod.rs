@@ -77,6 +77,8 @@ pub struct Record {
     /// Whether it has a mailbox.
     #[serde(default)]
     pub mail: bool,
+    /// When it may be forgotten unless something changes.
+    pub expires: Timestamp,
 }
 
 impl Record {
@@ -206,6 +208,8 @@ pub struct Mailbox {
     pub due: Option<Timestamp>,
     /// Until when somebody is delivering.
     pub claimed: Timestamp,
+    /// When it may be forgotten unless something changes.
+    pub expires: Timestamp,
 }
 
 /// A place for tasks. What is written in one call is written whole or not at all.
@@ -259,6 +263,16 @@ pub trait Tasks: Debug + Send + Sync {
     /// # Errors
     /// [`Failure::Broken`].
     async fn mail(&self, now: Timestamp, most: usize) -> Result<Vec<String>, Failure>;
+
+    /// Forgets what may be forgotten by now, and says how many tasks that were. A store that does so by itself does
+    /// nothing here.
+    ///
+    /// # Errors
+    /// [`Failure::Broken`].
+    async fn forget(&self, now: Timestamp) -> Result<usize, Failure> {
+        let _ = now;
+        Ok(0)
+    }
 }
 
 /// The numbers of events that are written with a record.

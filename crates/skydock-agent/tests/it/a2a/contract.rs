@@ -53,6 +53,7 @@ fn record(id: &str, caller: &str, state: TaskState) -> Record {
         attempts: 0,
         released: 0,
         mail: false,
+        expires: Timestamp::MAX,
     }
 }
 
@@ -328,6 +329,7 @@ async fn a_mailbox_is_told_and_forgets_no_news([one, two]: &Stores) {
         news: 0,
         due: None,
         claimed: Timestamp::UNIX_EPOCH,
+        expires: Timestamp::MAX,
     };
     assert!(one.mailbox("mail").await.unwrap().is_none());
     one.put_mailbox(&mailbox).await.unwrap();
