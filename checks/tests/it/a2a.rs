@@ -138,7 +138,9 @@ async fn a_task_whose_worker_died_is_found_in_the_table_and_done() {
             until: jiff::Timestamp::now(),
         }),
         attempts: 1,
+        released: 0,
         mail: false,
+        expires: jiff::Timestamp::MAX,
     };
     tasks.save(&died, &[]).await.unwrap();
     let card = card("Counting", "Counts.", "http://127.0.0.1:1", Vec::new());

@@ -38,18 +38,22 @@ struct Decisions {
     decisions: Vec<Decision>,
 }
 
-/// A turn that is stopped when nobody follows it any more.
-struct Followed(Turn);
+/// A turn that is stopped when nobody follows it any more, unless its process stops: then it ends with that, or is gone on
+/// with elsewhere.
+struct Followed<'a>(Turn, &'a Sink);
 
-impl Drop for Followed {
+impl Drop for Followed<'_> {
     fn drop(&mut self) {
-        self.0.stop();
+        if !self.1.is_leaving() {
+            self.0.stop();
+        }
     }
 }
 
 /// What to do with a message.
 enum Plan {
     Turn(Input),
+    Answered(String),
     End(End),
 }
 
@@ -68,7 +72,10 @@ impl Assistant {
             // the worker before died in the middle of the turn
             Standing::Interrupted if begun => Plan::Turn(Input::Resume),
             // or after it, before it could say so
-            Standing::Idle if begun && answers(&view.conversation, &words) => Plan::End(End::done()),
+            Standing::Idle if begun && answers(&view.conversation, &words) => {
+                let last = view.conversation.messages.last();
+                Plan::Answered(last.map(message::Message::text).unwrap_or_default())
+            }
             Standing::Waiting => {
                 let asked = view.conversation.asked().map(|(call, _)| call.id.clone());
                 match decisions(&job.message, &words, asked.collect()) {
@@ -84,13 +91,13 @@ impl Assistant {
     }
 
     /// Begins the turn, when nobody else is at the conversation.
-    async fn begin(&self, key: &Key, job: &Job) -> Result<Result<Turn, End>, Error> {
+    async fn begin(&self, key: &Key, job: &Job) -> Result<Result<Turn, Plan>, Error> {
         loop {
             let view = self.agent.view(key).await?;
             if view.standing != Standing::Running {
                 let input = match Self::plan(job, &view) {
                     Plan::Turn(input) => input,
-                    Plan::End(end) => return Ok(Err(end)),
+                    over => return Ok(Err(over)),
                 };
                 match self.agent.turn(key, input, None::<Instant>).await {
                     Err(Error::Busy | Error::Store(crate::store::Failure::Conflict)) => {}
@@ -104,7 +111,8 @@ impl Assistant {
     }
 
     /// Tells what happens in a turn; how it ended.
-    async fn follow(&self, key: &Key, mut turn: Followed, sink: &Sink) -> Result<Option<Ended>, Lost> {
+    async fn follow(&self, key: &Key, mut turn: Followed<'_>) -> Result<Option<Ended>, Lost> {
+        let sink = turn.1;
         let mut answer = Answer::default();
         loop {
             let event = match answer.due {
@@ -150,11 +158,20 @@ impl Executor for Assistant {
     async fn execute(&self, job: Job, sink: &Sink) -> Result<End, Lost> {
         let key = Key::new(job.caller.as_str(), job.task.context_id.as_str());
         let turn = match self.begin(&key, &job).await {
-            Ok(Ok(turn)) => Followed(turn),
-            Ok(Err(end)) => return Ok(end),
+            Ok(Ok(turn)) => Followed(turn, sink),
+            Ok(Err(Plan::End(end))) => return Ok(end),
+            Ok(Err(Plan::Answered(text))) => {
+                let mut answer = Answer {
+                    waiting: text,
+                    ..Answer::default()
+                };
+                answer.flush(sink, true).await?;
+                return Ok(End::done());
+            }
+            Ok(Err(Plan::Turn(_))) => return Ok(End::failed("the agent failed; its log has more")),
             Err(error) => return Ok(refused(&job, &error)),
         };
-        let Some(ended) = self.follow(&key, turn, sink).await? else {
+        let Some(ended) = self.follow(&key, turn).await? else {
             return Ok(End::failed("the turn ended without saying how"));
         };
         let detail = ended.detail.unwrap_or_default();

@@ -16,7 +16,7 @@ pub struct Job {
     pub task: Task,
     /// What the caller said last.
     pub message: Message,
-    /// Which attempt this is: 1 for the first one, more when the workers before have died in the middle.
+    /// Which attempt this is: 1 for the first one, more when workers before have died in the middle or gave it back.
     pub attempt: u32,
 }
 
@@ -67,7 +67,7 @@ pub trait Executor: Debug + Send + Sync {
     }
 
     /// Does a task, and tells the sink what happens meanwhile. It may be called again for the same message, with a
-    /// higher `attempt`, after a worker died.
+    /// higher `attempt`, after a worker died or its process was stopped.
     ///
     /// # Errors
     /// [`Lost`] when the sink said so: the task is another's now, or over.

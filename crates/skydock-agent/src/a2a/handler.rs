@@ -155,7 +155,9 @@ impl Service {
             message,
             lease: Some(lease("", inquiry::grace(self.0.dispatch.is_some()))),
             attempts: 0,
+            released: 0,
             mail: webhook.is_some(),
+            expires: Timestamp::MAX,
         };
         if let Some(webhook) = webhook {
             self.push()?.add(&self.0, &record, webhook).await?;
@@ -192,6 +194,7 @@ impl Service {
             history.push(message.clone());
             record.message = message;
             record.attempts = 0;
+            record.released = 0;
             record.lease = Some(lease("", grace));
             Ok(Some(set(record, TaskState::Submitted, None)))
         })

@@ -38,6 +38,8 @@ pub struct Limits {
     pub poll: Duration,
     /// How many webhooks a task has at most.
     pub webhooks: usize,
+    /// How long a task is kept after something changed last.
+    pub keep: Duration,
 }
 
 impl Default for Limits {
@@ -50,6 +52,7 @@ impl Default for Limits {
             attempts: 3,
             poll: Duration::from_millis(500),
             webhooks: 10,
+            keep: Duration::from_secs(30 * 24 * 3600),
         }
     }
 }
@@ -215,6 +218,12 @@ impl Service {
 }
 
 impl Inner {
+    /// When what is written now may be forgotten.
+    pub(super) fn expiry(&self) -> Timestamp {
+        let keep = jiff::SignedDuration::try_from(self.limits.keep).unwrap_or(jiff::SignedDuration::MAX);
+        Timestamp::now().saturating_add(keep).unwrap_or(Timestamp::MAX)
+    }
+
     /// Writes a record that was changed, and tells those who wait in this process.
     pub(super) async fn save(&self, record: &mut Record, events: &[StreamResponse]) -> Result<(), Failure> {
         record.version = record.version.saturating_add(1);
@@ -223,6 +232,7 @@ impl Inner {
         if count > 0 {
             record.changed = Timestamp::now();
         }
+        record.expires = self.expiry();
         self.tasks.save(record, events).await?;
         if count > 0 {
             self.bells.ring(&record.task.id);

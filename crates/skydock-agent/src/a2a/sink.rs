@@ -103,8 +103,7 @@ impl Sink {
     /// Lets others take it up at once.
     pub(super) async fn release(&self) -> Result<(), Lost> {
         self.change(|record| {
-            // nobody died
-            record.attempts = record.attempts.saturating_sub(1);
+            record.released = record.released.saturating_add(1);
             record.lease = None;
             Vec::new()
         })
@@ -142,12 +141,30 @@ impl Sink {
                 },
                 Err(failure) => {
                     self.log(&held, &failure);
+                    if matches!(failure, Failure::TooLong { .. }) {
+                        self.fail(&held, &failure).await;
+                    }
                     lost.cancel();
                 }
             }
         }
         lost.cancel();
         Err(Lost)
+    }
+
+    /// Another worker would not fare better.
+    async fn fail(&self, held: &Record, failure: &Failure) {
+        let mut record = held.clone();
+        record.lease = None;
+        let event = set(&mut record, TaskState::Failed, Some(said(failure.to_string())));
+        if let Err(failure) = self.0.service.save(&mut record, &[event]).await {
+            self.log(held, &failure);
+        }
+    }
+
+    /// Whether this process stops, so that another one goes on with the task.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.0.service.stop.is_cancelled()
     }
 
     fn log(&self, record: &Record, failure: &Failure) {

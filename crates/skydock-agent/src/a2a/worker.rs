@@ -22,6 +22,8 @@ use super::{
 
 /// How many tasks are taken up in one search.
 const SWEPT: usize = 32;
+/// How often tasks are forgotten that were kept long enough.
+const FORGET: Duration = Duration::from_secs(600);
 
 /// What came of an attempt to work on a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,10 +109,15 @@ impl Service {
         let sweep = async {
             // twice within a lease, and not all instances at once
             let pause = self.0.limits.lease.mul_f64(0.5);
+            let mut forgotten = None::<Instant>;
             loop {
                 if let Err(failure) = self.sweep_once().await {
                     let cause = crate::client::tell(&failure);
                     tracing::warn!(cause, "tasks whose workers have died cannot be looked for");
+                }
+                if forgotten.is_none_or(|at| at.elapsed() >= FORGET) {
+                    forgotten = Some(Instant::now());
+                    self.forget().await;
                 }
                 tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
             }
@@ -131,6 +138,18 @@ impl Service {
         let all = u32::try_from(places).unwrap_or(u32::MAX);
         // all of them are given back within the time of a write
         let _ = tokio::time::timeout(Duration::from_secs(10), self.0.places.acquire_many(all)).await;
+    }
+
+    /// Forgets tasks that were kept long enough, in a store that does not do so by itself.
+    async fn forget(&self) {
+        match self.0.tasks.forget(Timestamp::now()).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "tasks were kept long enough, and are forgotten"),
+            Err(failure) => {
+                let cause = crate::client::tell(&failure);
+                tracing::warn!(cause, "tasks that were kept long enough cannot be forgotten");
+            }
+        }
     }
 
     fn is_running(&self, id: &str) -> bool {
@@ -190,12 +209,10 @@ async fn claim(service: &Inner, id: &str, holder: &str) -> Result<Claim, Failure
     if held {
         return Ok(Claim::Elsewhere);
     }
-    if record.attempts >= service.limits.attempts {
-        let text = format!(
-            "the task was given up: {} workers have died at it",
-            record.attempts
-        );
-        tracing::warn!(task = id, attempts = record.attempts, "a task is given up");
+    let died = record.attempts.saturating_sub(record.released);
+    if died >= service.limits.attempts {
+        let text = format!("the task was given up: {died} workers have died at it");
+        tracing::warn!(task = id, died, "a task is given up");
         record.lease = None;
         let event = set(&mut record, TaskState::Failed, Some(said(text)));
         return match service.save(&mut record, &[event]).await {

@@ -113,6 +113,7 @@ impl Push {
         loop {
             mailbox.claimed = Timestamp::UNIX_EPOCH;
             mailbox.due = due(&mailbox);
+            mailbox.expires = service.expiry();
             mailbox.version = mailbox.version.saturating_add(1);
             match service.tasks.put_mailbox(&mailbox).await {
                 Err(Failure::Conflict) => {}

@@ -243,7 +243,9 @@ async fn change(
             news: 0,
             due: None,
             claimed: Timestamp::UNIX_EPOCH,
+            expires: Timestamp::MAX,
         });
+        mailbox.expires = service.expiry();
         let news = mailbox.news;
         change(&mut mailbox)?;
         if mailbox.version > 0 {

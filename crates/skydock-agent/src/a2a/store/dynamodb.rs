@@ -8,7 +8,8 @@
 //! | `caller:CALLER` | `task:ID` | `context`, `state` and `stated`, for lists |
 //!
 //! Keys are strings. The index `due` (hash `queue`, a string; range `due`, a number; keys only) has the records that are
-//! to be worked on under `work`, and the mailboxes with something in them under `mail`.
+//! to be worked on under `work`, and the mailboxes with something in them under `mail`. All items have `expires`, seconds
+//! since 1970, for the table's time to live.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -100,6 +101,7 @@ impl DynamoDb {
         item.insert("body".to_owned(), text(body));
         item.insert("version".to_owned(), number(record.version));
         queue(&mut item, "work", record.due());
+        expire(&mut item, record.expires);
         let put = Put::builder().table_name(&self.table).set_item(Some(item));
         self.transacted(replaces(put, record.version))
     }
@@ -114,18 +116,25 @@ impl DynamoDb {
 
     /// Puts what lists know of the record.
     fn entry(&self, record: &Record) -> Result<TransactWriteItem, Failure> {
-        let item: Item = HashMap::from([
+        let mut item: Item = HashMap::from([
             ("pk".to_owned(), text(caller_key(&record.caller))),
             ("sk".to_owned(), text(task_key(&record.task.id))),
             ("context".to_owned(), text(record.task.context_id.clone())),
             ("state".to_owned(), text(state_name(&record.task.status.state))),
             ("stated".to_owned(), number(record.stated().as_microsecond())),
         ]);
+        expire(&mut item, record.expires);
         self.transacted(Put::builder().set_item(Some(item)))
     }
 
-    fn event(&self, task: &str, sequence: u64, event: &StreamResponse) -> Result<TransactWriteItem, Failure> {
-        let mut item = item(task, &event_key(sequence));
+    fn event(
+        &self,
+        record: &Record,
+        sequence: u64,
+        event: &StreamResponse,
+    ) -> Result<TransactWriteItem, Failure> {
+        let mut item = item(&record.task.id, &event_key(sequence));
+        expire(&mut item, record.expires);
         item.insert("body".to_owned(), text(write(event)?));
         self.transacted(Put::builder().set_item(Some(item)))
     }
@@ -209,7 +218,7 @@ impl Tasks for DynamoDb {
     async fn save(&self, record: &Record, events: &[StreamResponse]) -> Result<(), Failure> {
         let mut items = vec![self.record(record)?, self.entry(record)?];
         for (sequence, event) in numbered(record, events) {
-            items.push(self.event(&record.task.id, sequence, event)?);
+            items.push(self.event(record, sequence, event)?);
         }
         if record.mail && !events.is_empty() {
             items.push(self.news(record)?);
@@ -304,6 +313,7 @@ impl Tasks for DynamoDb {
 
     async fn put_mailbox(&self, mailbox: &Mailbox) -> Result<(), Failure> {
         let mut item = item(&mailbox.task, "mail");
+        expire(&mut item, mailbox.expires);
         item.insert("body".to_owned(), text(write(mailbox)?));
         item.insert("version".to_owned(), number(mailbox.version));
         item.insert("news".to_owned(), number(mailbox.news));
@@ -355,6 +365,10 @@ fn queue(item: &mut Item, name: &str, due: Option<Timestamp>) {
         item.insert("queue".to_owned(), text(name));
         item.insert("due".to_owned(), number(due.as_microsecond()));
     }
+}
+
+fn expire(item: &mut Item, expires: Timestamp) {
+    item.insert("expires".to_owned(), number(expires.as_second()));
 }
 
 fn item(task: &str, sk: &str) -> Item {

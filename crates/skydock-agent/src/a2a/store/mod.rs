@@ -71,9 +71,14 @@ pub struct Record {
     /// How many workers have taken it up since the caller said something.
     #[serde(default)]
     pub attempts: u32,
+    /// How many of these have given it back; the others have died, but for the one that has it.
+    #[serde(default)]
+    pub released: u32,
     /// Whether it has a mailbox.
     #[serde(default)]
     pub mail: bool,
+    /// When it may be forgotten unless something changes.
+    pub expires: Timestamp,
 }
 
 impl Record {
@@ -203,6 +208,8 @@ pub struct Mailbox {
     pub due: Option<Timestamp>,
     /// Until when somebody is delivering.
     pub claimed: Timestamp,
+    /// When it may be forgotten unless something changes.
+    pub expires: Timestamp,
 }
 
 /// A place for tasks. What is written in one call is written whole or not at all.
@@ -256,6 +263,16 @@ pub trait Tasks: Debug + Send + Sync {
     /// # Errors
     /// [`Failure::Broken`].
     async fn mail(&self, now: Timestamp, most: usize) -> Result<Vec<String>, Failure>;
+
+    /// Forgets what may be forgotten by now, and says how many tasks that were. A store that does so by itself does
+    /// nothing here.
+    ///
+    /// # Errors
+    /// [`Failure::Broken`].
+    async fn forget(&self, now: Timestamp) -> Result<usize, Failure> {
+        let _ = now;
+        Ok(0)
+    }
 }
 
 /// The numbers of events that are written with a record.

@@ -27,8 +27,10 @@ CREATE TABLE IF NOT EXISTS a2a_tasks (
     state TEXT NOT NULL,
     stated INTEGER NOT NULL,
     due INTEGER,
+    expires INTEGER NOT NULL,
     body TEXT NOT NULL
 ) STRICT;
+CREATE INDEX IF NOT EXISTS a2a_tasks_expire ON a2a_tasks (expires);
 CREATE INDEX IF NOT EXISTS a2a_tasks_of_caller ON a2a_tasks (caller, stated, id);
 CREATE INDEX IF NOT EXISTS a2a_tasks_due ON a2a_tasks (due) WHERE due IS NOT NULL;
 CREATE TABLE IF NOT EXISTS a2a_events (
@@ -132,12 +134,13 @@ fn put(transaction: &Connection, record: &Record, body: &str) -> Result<bool, Fa
         record.stated().as_microsecond(),
         due,
         body,
+        record.expires.as_microsecond(),
     ];
     let sql = if record.version == 1 {
-        "INSERT OR IGNORE INTO a2a_tasks (id, caller, version, context, state, stated, due, body) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+        "INSERT OR IGNORE INTO a2a_tasks (id, caller, version, context, state, stated, due, body, expires) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
     } else {
-        "UPDATE a2a_tasks SET version = ?3, state = ?5, stated = ?6, due = ?7, body = ?8 \
+        "UPDATE a2a_tasks SET version = ?3, state = ?5, stated = ?6, due = ?7, body = ?8, expires = ?9 \
          WHERE id = ?1 AND caller = ?2 AND context = ?4 AND version = ?3 - 1"
     };
     Ok(transaction.prepare_cached(sql)?.execute(values)? == 1)
@@ -318,6 +321,22 @@ impl Tasks for Sqlite {
             )?;
             let tasks = query.query_map(params![now.as_microsecond(), most(count)], |row| row.get(0))?;
             Ok(tasks.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    async fn forget(&self, now: Timestamp) -> Result<usize, Failure> {
+        self.run(move |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let gone = "SELECT id FROM a2a_tasks WHERE expires <= ?1 AND due IS NULL";
+            for table in ["a2a_events", "a2a_mail"] {
+                let sql = format!("DELETE FROM {table} WHERE task IN ({gone})");
+                transaction.execute(&sql, [now.as_microsecond()])?;
+            }
+            let sql = format!("DELETE FROM a2a_tasks WHERE id IN ({gone})");
+            let count = transaction.execute(&sql, [now.as_microsecond()])?;
+            transaction.commit()?;
+            Ok(count)
         })
         .await
     }

@@ -21,6 +21,7 @@ use skydock_agent::{
         store::Tasks,
     },
     client::{Setup, Target},
+    message,
     model::Scripted,
     store,
 };
@@ -225,6 +226,33 @@ async fn a_decision_is_taken_by_another_instance() {
     let asked = send(&client(&here.url, "JSONRPC", "ada").await, says("buy")).await;
     let done = send(&client(&there.url, "JSONRPC", "ada").await, to(&asked, "approve")).await;
     assert_eq!(answer(&done), "bought 1.");
+}
+
+/// An instance that is told to stop does not say anything twice: its turn ends in time, or is gone on with.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_of_a_stopped_worker_is_said_once() {
+    let shop = Shop::new();
+    shop.open.send_replace(false);
+    let url = open(&shop).await;
+    let conversations = store::Sqlite::in_memory().unwrap();
+    let tasks = memory();
+    let first = assisted(&tasks, agent(url.clone(), &conversations)).await;
+    let task = send(&client(&first.url, "JSONRPC", "ada").await, at_once(says("look"))).await;
+    let mut looked = shop.looked.subscribe();
+    within(looked.wait_for(|count| *count == 1)).await.unwrap();
+    drop(first);
+    let agent = agent(url, &conversations);
+    let second = assisted(&tasks, agent.clone()).await;
+    shop.open.send_replace(true);
+    let client = client(&second.url, "JSONRPC", "ada").await;
+    let done = becomes(&client, &task.id, TaskState::Completed).await;
+    assert_eq!(answer(&done), "I saw: a hat");
+    let key = store::Key::new("ada", done.context_id.as_str());
+    let said = agent.view(&key).await.unwrap().conversation.messages;
+    let users = said
+        .iter()
+        .filter(|said| said.role == message::Role::User && !said.text().is_empty());
+    assert_eq!(users.count(), 1, "{said:?}");
 }
 
 /// It takes as long as a conversation is held for a process that is gone: 15 seconds.

@@ -51,7 +51,9 @@ fn record(id: &str, caller: &str, state: TaskState) -> Record {
         message,
         lease: None,
         attempts: 0,
+        released: 0,
         mail: false,
+        expires: Timestamp::MAX,
     }
 }
 
@@ -327,6 +329,7 @@ async fn a_mailbox_is_told_and_forgets_no_news([one, two]: &Stores) {
         news: 0,
         due: None,
         claimed: Timestamp::UNIX_EPOCH,
+        expires: Timestamp::MAX,
     };
     assert!(one.mailbox("mail").await.unwrap().is_none());
     one.put_mailbox(&mailbox).await.unwrap();

@@ -3,10 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use skydock_agent::a2a::{
     Dispatch, Limits, Ran, Service,
-    protocol::{StreamResponse, TaskState},
-    store::Tasks,
+    protocol::{StreamResponse, TaskState, error_code},
+    store::{Failure, Filter, Logged, Mailbox, Page, Record, Tasks},
 };
 use tokio::sync::mpsc;
 
@@ -93,11 +94,7 @@ async fn an_instance_that_is_stopped_hands_its_tasks_on() {
     .await;
     puppet.open();
     let done = becomes(&there, &task.id, TaskState::Completed).await;
-    assert_eq!(
-        done.status.message.unwrap().text(),
-        Some("attempt 1"),
-        "nobody died"
-    );
+    assert_eq!(done.status.message.unwrap().text(), Some("attempt 2"));
 }
 
 #[tokio::test]
@@ -137,6 +134,73 @@ async fn a_task_that_takes_too_long_fails() {
     let task = send(&client, says("wait")).await;
     assert_eq!(task.status.state, TaskState::Failed);
     puppet.ended(1).await;
+}
+
+/// A store whose records have so many bytes at most, as DynamoDB's have.
+#[derive(Debug)]
+struct Small(Arc<dyn Tasks>);
+
+#[async_trait]
+impl Tasks for Small {
+    async fn load(&self, id: &str) -> Result<Option<Record>, Failure> {
+        self.0.load(id).await
+    }
+
+    async fn save(&self, record: &Record, events: &[StreamResponse]) -> Result<(), Failure> {
+        let length = serde_json::to_vec(record).unwrap().len();
+        if length > 10_000 {
+            let id = record.task.id.clone();
+            return Err(Failure::TooLong {
+                id,
+                length,
+                most: 10_000,
+            });
+        }
+        self.0.save(record, events).await
+    }
+
+    async fn log(&self, id: &str, after: u64, most: usize) -> Result<Vec<Logged>, Failure> {
+        self.0.log(id, after, most).await
+    }
+
+    async fn list(&self, caller: &str, filter: &Filter) -> Result<Page, Failure> {
+        self.0.list(caller, filter).await
+    }
+
+    async fn stranded(&self, now: Timestamp, most: usize) -> Result<Vec<String>, Failure> {
+        self.0.stranded(now, most).await
+    }
+
+    async fn mailbox(&self, task: &str) -> Result<Option<Mailbox>, Failure> {
+        self.0.mailbox(task).await
+    }
+
+    async fn put_mailbox(&self, mailbox: &Mailbox) -> Result<(), Failure> {
+        self.0.put_mailbox(mailbox).await
+    }
+
+    async fn mail(&self, now: Timestamp, most: usize) -> Result<Vec<String>, Failure> {
+        self.0.mail(now, most).await
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_the_store_is_told_at_once() {
+    let tasks: Arc<dyn Tasks> = Arc::new(Small(memory()));
+    let puppet = Puppet::new();
+    let instance = instance(&tasks, &puppet).await;
+    let client = client(&instance.url, "JSONRPC", "ada").await;
+    // it fits, and what it is answered with does not
+    let task = send(&client, says(&"x".repeat(4_000))).await;
+    assert_eq!(task.status.state, TaskState::Failed);
+    let message = task.status.message.unwrap();
+    assert!(
+        message.text().unwrap().contains("give large artifacts as URLs"),
+        "{message:?}"
+    );
+    assert_eq!(puppet.begun(), 1);
+    let error = client.send_message(&says(&"x".repeat(40_000))).await.unwrap_err();
+    assert_eq!(error.code, error_code::INVALID_PARAMS, "{error}");
 }
 
 /// A queue, as SQS would be.
@@ -206,6 +270,6 @@ async fn what_a_queue_has_lost_is_not_lost() {
     let client = client(&front.url, "JSONRPC", "ada").await;
     let task = send(&client, at_once(says("hello"))).await;
     assert_eq!(task.status.state, TaskState::Submitted);
-    let later = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(61);
+    let later = Timestamp::now() + jiff::SignedDuration::from_secs(61);
     assert_eq!(tasks.stranded(later, 10).await.unwrap(), [task.id]);
 }

@@ -9,7 +9,7 @@ use skydock_agent::a2a::{
 
 use super::{
     contract::keeps_the_contract,
-    instance::{Puppet, client, get, instance, says, send, to},
+    instance::{Puppet, at_once, client, get, instance, says, send, to},
 };
 
 /// A folder of its own, which goes with the test.
@@ -49,6 +49,32 @@ async fn a_file_keeps_the_contract() {
 async fn memory_keeps_the_contract() {
     let store: Arc<dyn Tasks> = Arc::new(Sqlite::in_memory().unwrap());
     keeps_the_contract([Arc::clone(&store), store]).await;
+}
+
+#[tokio::test]
+async fn what_was_kept_long_enough_is_forgotten_with_all_that_belongs_to_it() {
+    let tasks: Arc<dyn Tasks> = Arc::new(Sqlite::in_memory().unwrap());
+    let puppet = Puppet::new();
+    let instance = instance(&tasks, &puppet).await;
+    let client = client(&instance.url, "JSONRPC", "ada").await;
+    let done = send(&client, says("hello")).await;
+    let working = send(&client, at_once(says("wait"))).await;
+    puppet.started(2).await;
+    let day = jiff::SignedDuration::from_hours(24);
+    let now = jiff::Timestamp::now();
+    assert_eq!(
+        tasks.forget(now + day * 29).await.unwrap(),
+        0,
+        "30 days unless somebody says else"
+    );
+    assert_eq!(tasks.forget(now + day * 31).await.unwrap(), 1);
+    assert!(tasks.load(&done.id).await.unwrap().is_none());
+    assert!(tasks.log(&done.id, 0, 10).await.unwrap().is_empty());
+    assert!(
+        tasks.load(&working.id).await.unwrap().is_some(),
+        "it is worked on"
+    );
+    puppet.open();
 }
 
 #[tokio::test]
