@@ -6,4 +6,8 @@
     reason = "a test fails by panicking, in its own helpers too"
 )]
 
+mod contract;
+mod folder;
 mod identity;
+mod knowledge;
+mod stores;
