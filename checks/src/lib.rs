@@ -8,6 +8,7 @@ pub mod emulator;
 pub mod figures;
 pub mod fixtures;
 pub mod fleet;
+pub mod llama;
 pub mod load;
 pub mod ministack;
 pub mod ports;

@@ -1,4 +1,4 @@
-//! The client that the official conformance suite grades: `skydock call`'s client, told by each scenario what to do.
+//! The client that the official conformance suite grades: the client of `skydock call` and of the agent, told by each scenario what to do.
 
 use std::{env, process::ExitCode, sync::Arc, time::Duration};
 
@@ -11,10 +11,8 @@ use rmcp::model::{
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use skydock_cli::{
-    client::{Browser, Client, Era, Error, Registration, Setup, Target, User},
-    report, schema,
-};
+use skydock_agent::client::{Browser, Client, Era, Error, Registration, Setup, Target, User};
+use skydock_cli::{report, schema};
 
 /// The suite gives a client thirty seconds.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -9,13 +9,18 @@
     reason = "a test says what is wrong by failing"
 )]
 
+mod a2a;
+mod agent;
 mod bookings;
 mod clients;
 mod conformance;
+mod conversations;
 mod docs;
 mod elsewhere;
 mod emulator;
 mod hostile;
+mod keys;
+mod models;
 mod negotiation;
 mod secrets;
 mod shape;

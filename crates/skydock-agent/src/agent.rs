@@ -19,7 +19,7 @@ use crate::{
     message::{Block, Role},
     model::{Model, Usage},
     store::{self, Key, Listed, Store},
-    tools::{Collision, Desk, Reply, Shelf, Toolbox, Upstream, unknown},
+    tools::{Collision, Desk, Reply, Sampling, Shelf, Toolbox, Upstream, unknown},
     turn::{Keeper, Run},
 };
 
@@ -45,6 +45,7 @@ pub(crate) struct Parts {
     pub(crate) servers: Vec<Upstream>,
     pub(crate) identity: Option<Identity>,
     pub(crate) approvals: Approvals,
+    pub(crate) sampling: Sampling,
     pub(crate) budget: Budget,
     pub(crate) knowledge: Option<Arc<dyn Knowledge>>,
     pub(crate) system: String,
@@ -163,6 +164,7 @@ impl Agent {
                 servers: Vec::new(),
                 identity: None,
                 approvals: Approvals::default(),
+                sampling: Sampling::default(),
                 budget: Budget::default(),
                 knowledge: None,
                 system: SYSTEM.to_owned(),
@@ -197,6 +199,12 @@ impl Agent {
         self.with(|parts| parts.approvals = approvals)
     }
 
+    /// The same with another rule of who may have the model answer something.
+    #[must_use]
+    pub fn with_sampling(self, sampling: Sampling) -> Self {
+        self.with(|parts| parts.sampling = sampling)
+    }
+
     /// The same with other bounds.
     #[must_use]
     pub fn with_budget(self, budget: Budget) -> Self {
@@ -229,7 +237,8 @@ impl Agent {
 
     async fn awake(&self, key: &Key) -> Arc<Awake> {
         let wake = async {
-            let desk = Arc::new(Desk::default());
+            let desk = Desk::new(Arc::clone(&self.parts.model), self.parts.sampling);
+            let desk = Arc::new(desk);
             let identity = self.parts.identity.as_ref();
             let tokens = identity.map(|identity| identity.of(Arc::clone(&key.user)));
             Arc::new(Awake {
@@ -265,6 +274,7 @@ impl Agent {
         let run = Run {
             parts: Arc::clone(&self.parts),
             toolbox: Arc::clone(&awake.toolbox),
+            desk: Arc::clone(&awake.desk),
             keeper,
             conversation,
             listener,

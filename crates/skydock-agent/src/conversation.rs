@@ -222,6 +222,7 @@ mod tests {
         ToolCall {
             id: id.to_owned(),
             name: "look".to_owned(),
+            title: None,
             input: json!({}),
             fault: None,
         }

@@ -4,6 +4,7 @@
 //! ([`Input`]) and is a stream of [`Event`]s. A [`model::Model`] says what to call; [`Approvals`] say what the user
 //! decides; a [`Budget`] bounds it; a [`store::Store`] keeps what was said.
 
+pub mod a2a;
 mod agent;
 mod approval;
 mod budget;
@@ -28,5 +29,5 @@ pub use self::{
     conversation::{Conversation, Decision, NotAsked, Pending, Stand, Standing},
     event::{Call, Ended, Event, Outcome, Question},
     report::Report,
-    tools::{Collision, Reply, Upstream},
+    tools::{Collision, Reply, Sampling, Upstream},
 };

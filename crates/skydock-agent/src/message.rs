@@ -73,6 +73,9 @@ pub struct ToolCall {
     pub id: String,
     /// The tool, by the name that the model was given.
     pub name: String,
+    /// The tool's title for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
     /// Its arguments: an object.
     pub input: Value,
     /// What is wrong with the arguments, when they are no JSON object.

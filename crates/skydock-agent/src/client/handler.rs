@@ -13,12 +13,17 @@ use rmcp::{
         ClientCapabilities, ClientConfig, CreateMessageRequestParams, CreateMessageResult,
         ElicitRequestParams, ElicitResult, ElicitationCapability, ErrorCode, ErrorData,
         FormElicitationCapability, Implementation, ListRootsResult, LoggingMessageNotificationParam,
-        ProgressNotificationParam, Root, RootsCapabilities, UrlElicitationCapability,
+        ProgressNotificationParam, Role, Root, RootsCapabilities, SamplingCapability, SamplingMessage,
+        SamplingMessageContentBlock, UrlElicitationCapability,
     },
     service::{NotificationContext, RequestContext},
 };
 
-use super::{setup::Setup, user::User, vigil::Vigil};
+use super::{
+    setup::Setup,
+    user::{Sample, User},
+    vigil::Vigil,
+};
 
 /// What the server can ask for, and whom.
 #[derive(Clone)]
@@ -38,6 +43,9 @@ impl Handler {
                 .with_form(FormElicitationCapability::default())
                 .with_url(UrlElicitationCapability::default()),
         );
+        if user.samples() {
+            capabilities.sampling = Some(SamplingCapability::default());
+        }
         if !roots.is_empty() {
             capabilities.roots = Some(RootsCapabilities::default());
         }
@@ -55,6 +63,28 @@ impl Handler {
     pub(super) fn vigil(&self) -> &Vigil {
         &self.vigil
     }
+}
+
+/// What a server wants to be answered, when it is words.
+fn sample(params: CreateMessageRequestParams) -> Result<Sample, String> {
+    if params.tools.is_some_and(|tools| !tools.is_empty()) {
+        return Err("tools are not sampled here; the capability does not have them".to_owned());
+    }
+    let mut messages = Vec::new();
+    for message in params.messages {
+        let user = message.role == Role::User;
+        for block in message.content.into_vec() {
+            match block {
+                SamplingMessageContentBlock::Text(text) => messages.push((user, text.text)),
+                _ => return Err("only text is sampled here".to_owned()),
+            }
+        }
+    }
+    Ok(Sample {
+        system: params.system_prompt,
+        messages,
+        max_tokens: params.max_tokens,
+    })
 }
 
 fn root(url: &Url) -> Root {
@@ -90,14 +120,25 @@ impl ClientHandler for Handler {
 
     async fn create_message(
         &self,
-        _params: CreateMessageRequestParams,
+        params: CreateMessageRequestParams,
         _context: RequestContext<RoleClient>,
     ) -> Result<CreateMessageResult, ErrorData> {
-        Err(ErrorData::new(
-            ErrorCode::METHOD_NOT_FOUND,
-            "this client has no model to sample; it does not declare the sampling capability",
-            None,
-        ))
+        if !self.user.samples() {
+            let text = "this client has no model to sample; it does not declare the sampling capability";
+            return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, text, None));
+        }
+        let sample = sample(params).map_err(|fault| ErrorData::invalid_params(fault, None))?;
+        let _ours = self.vigil.pause();
+        let sampled = self.user.sample(sample).await;
+        // -1 is what the specification shows for a user who says no
+        let sampled = sampled.map_err(|why| ErrorData::new(ErrorCode(-1), why, None))?;
+        let reason = if sampled.cut {
+            CreateMessageResult::STOP_REASON_END_MAX_TOKEN
+        } else {
+            CreateMessageResult::STOP_REASON_END_TURN
+        };
+        let message = SamplingMessage::assistant_text(sampled.text);
+        Ok(CreateMessageResult::new(message, sampled.model).with_stop_reason(reason))
     }
 
     async fn list_roots(&self, _context: RequestContext<RoleClient>) -> Result<ListRootsResult, ErrorData> {

@@ -4,6 +4,7 @@ mod era;
 mod error;
 mod handler;
 mod http;
+mod local;
 mod login;
 mod loopback;
 mod process;
@@ -32,12 +33,13 @@ use rmcp::{
 pub use self::{
     era::{Era, UnknownEra},
     error::{Cause, Error, tell},
+    local::Local,
     login::Registration,
     loopback::Loopback,
     setup::Setup,
     target::Target,
     tokens::{NoToken, Tokens},
-    user::{Browser, User},
+    user::{Browser, Sample, Sampled, User},
 };
 use self::{
     handler::Handler,
@@ -106,6 +108,18 @@ impl Client {
                     address,
                     remedy: remedy(setup),
                 })
+            }
+            Target::Local(local) => {
+                let address = local.to_string();
+                match greet(handler, local.open(), setup).await {
+                    Ok(service) => Ok(Self {
+                        service,
+                        login: None,
+                        address,
+                        remedy: remedy(setup),
+                    }),
+                    Err(failure) => Err(failure.named(&address, &LastWords::default(), setup)),
+                }
             }
             Target::Url(url) => {
                 let mut first = None;

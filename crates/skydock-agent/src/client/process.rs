@@ -20,6 +20,9 @@ const KEPT: usize = 10;
 /// How much of a line is repeated.
 const WIDEST: usize = 240;
 
+/// Variables that are the agent's alone: a server of this house refuses what it does not know.
+const OWN: [&str; 2] = ["SKYDOCK_MODEL", "SKYDOCK_MODEL_KEY"];
+
 /// The last lines that a program wrote to stderr.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LastWords(Arc<Mutex<VecDeque<String>>>);
@@ -53,6 +56,9 @@ pub(super) fn start(
 ) -> Result<(TokioChildProcess, LastWords), Error> {
     let mut command = Command::new(program);
     command.args(arguments);
+    for name in OWN {
+        command.env_remove(name);
+    }
     let stderr = if loud { Stdio::inherit() } else { Stdio::piped() };
     let (process, stderr) = TokioChildProcess::builder(command)
         .stderr(stderr)

@@ -1,10 +1,10 @@
-//! Where a server is: at a URL, or behind a command whose stdin and stdout speak MCP.
+//! Where a server is: at a URL, behind a command whose stdin and stdout speak MCP, or in this process.
 
 use std::fmt;
 
 use reqwest::Url;
 
-use super::error::Error;
+use super::{error::Error, local::Local};
 
 /// Where a server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Target {
         /// Its arguments.
         arguments: Vec<String>,
     },
+    /// A server in this process.
+    Local(Local),
 }
 
 impl Target {
@@ -65,6 +67,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url(url) => write!(f, "{url}"),
+            Self::Local(local) => write!(f, "{local}"),
             Self::Command { program, arguments } => {
                 write!(f, "{program}")?;
                 arguments.iter().try_for_each(|argument| write!(f, " {argument}"))

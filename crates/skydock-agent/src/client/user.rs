@@ -18,8 +18,40 @@ pub trait User: Send + Sync + 'static {
     /// Is told what the server logs, and at which level.
     fn log(&self, _level: &str, _data: &Value) {}
 
+    /// Whether servers may ask for a model's answer ([`User::sample`]).
+    fn samples(&self) -> bool {
+        false
+    }
+
+    /// Has a model answer for the server. The error is told to the server.
+    fn sample(&self, _sample: Sample) -> BoxFuture<'_, Result<Sampled, String>> {
+        Box::pin(async { Err("there is no model here".to_owned()) })
+    }
+
     /// Is told that the server has other tools now.
     fn tools_changed(&self) {}
+}
+
+/// What a server wants a model to answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// Who the model is to be.
+    pub system: Option<String>,
+    /// What was said, and whether the user said it.
+    pub messages: Vec<(bool, String)>,
+    /// The longest answer, in tokens.
+    pub max_tokens: u32,
+}
+
+/// What a model answered to a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sampled {
+    /// The words.
+    pub text: String,
+    /// Who answered.
+    pub model: String,
+    /// Whether the answer reached the bound.
+    pub cut: bool,
 }
 
 /// The way to an authorization server's page and back (RFC 8252: a loopback redirect).

@@ -83,6 +83,7 @@ fn close(open: Open) -> Option<Block> {
             Some(Block::Call(ToolCall {
                 id,
                 name,
+                title: None,
                 input,
                 fault,
             }))

@@ -1,16 +1,21 @@
 //! Models behind one trait: they get a conversation and tools, and stream what they say.
 
 mod assembly;
+pub mod bedrock;
+mod history;
+pub mod openai;
+mod overflow;
+mod schema;
 pub mod scripted;
 
 use std::{fmt::Debug, time::Duration};
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::{StreamExt as _, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use self::{assembly::Assembly, scripted::Scripted};
+pub use self::{assembly::Assembly, bedrock::Bedrock, openai::OpenAi, scripted::Scripted};
 use crate::message::{Message, Reasoning};
 
 /// A tool, as a model is told of it.
@@ -160,6 +165,43 @@ impl Failure {
     }
 }
 
+/// How long a provider is waited for.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// For the first piece: a model may have to be loaded, and what was said to be read.
+    first: Duration,
+    /// From piece to piece.
+    next: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(300),
+            next: Duration::from_secs(120),
+        }
+    }
+}
+
+impl Patience {
+    const fn same(time: Duration) -> Self {
+        Self {
+            first: time,
+            next: time,
+        }
+    }
+}
+
+/// What a provider says, short enough for a line.
+fn short(text: &str) -> String {
+    const LONGEST: usize = 600;
+    let text = text.trim();
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 /// An answer on its way.
 pub type Pieces = BoxStream<'static, Result<Piece, Failure>>;
 
@@ -182,4 +224,17 @@ pub trait Model: Debug + Send + Sync {
     /// # Errors
     /// [`Failure`] here or in the stream, after which the answer counts for nothing.
     async fn ask(&self, request: Request<'_>) -> Result<Pieces, Failure>;
+}
+
+/// A model's answer as a whole.
+///
+/// # Errors
+/// As [`Model::ask`].
+pub async fn answer(model: &dyn Model, request: Request<'_>) -> Result<(Message, Stop, Usage), Failure> {
+    let mut pieces = model.ask(request).await?;
+    let mut assembly = Assembly::default();
+    while let Some(piece) = pieces.next().await {
+        assembly.add(piece?);
+    }
+    Ok(assembly.finish())
 }

@@ -66,6 +66,8 @@ struct Step {
 #[serde(deny_unknown_fields)]
 struct Call {
     tool: String,
+    /// An expression: the call is left out when it is not true.
+    when: Option<String>,
     /// The arguments; every text in them is a template.
     #[serde(default)]
     input: Map<String, Value>,
@@ -134,6 +136,15 @@ impl Scripted {
                 templates
                     .template_from_str(template)
                     .map_err(|error| wrong(format!("{template:?}: {error}")))?;
+            }
+            for when in steps
+                .iter()
+                .flat_map(|step| &step.call)
+                .filter_map(|call| call.when.as_deref())
+            {
+                templates
+                    .compile_expression(when)
+                    .map_err(|error| wrong(format!("{when:?}: {error}")))?;
             }
             if steps.last().is_none_or(|step| !step.call.is_empty()) {
                 return Err(wrong(format!(
@@ -204,11 +215,37 @@ impl Scripted {
     fn fill(&self, template: &str, known: &minijinja::Value) -> Result<String, Failure> {
         self.templates
             .render_str(template, known)
+            .map_err(|error| self.wrong(&error))
+    }
+
+    fn wrong(&self, error: &minijinja::Error) -> Failure {
+        Failure::Refused(format!("the script {} is wrong: {error}", self.name))
+    }
+
+    fn is_true(&self, when: &str, known: &minijinja::Value) -> Result<bool, Failure> {
+        let expression = self
+            .templates
+            .compile_expression(when)
+            .map_err(|error| self.wrong(&error))?;
+        let value = expression.eval(known).map_err(|error| self.wrong(&error))?;
+        Ok(value.is_true())
+    }
+
+    fn value(&self, text: &str, known: &minijinja::Value) -> Result<Value, Failure> {
+        let inside = text.trim().trim_start_matches("{{").trim_end_matches("}}");
+        let expression = self
+            .templates
+            .compile_expression(inside)
+            .map_err(|error| self.wrong(&error))?;
+        let value = expression.eval(known).map_err(|error| self.wrong(&error))?;
+        serde_json::to_value(value)
             .map_err(|error| Failure::Refused(format!("the script {} is wrong: {error}", self.name)))
     }
 
     fn fill_all(&self, value: &Value, known: &minijinja::Value) -> Result<Value, Failure> {
         Ok(match value {
+            // one expression alone keeps its kind: a number stays a number
+            Value::String(text) if is_expression(text) => self.value(text, known)?,
             Value::String(text) => Value::String(self.fill(text, known)?),
             Value::Array(values) => {
                 let filled = values.iter().map(|value| self.fill_all(value, known));
@@ -230,6 +267,12 @@ impl Step {
         let inputs = self.call.iter().flat_map(|call| call.input.values());
         std::iter::once(self.say.as_str()).chain(inputs.filter_map(Value::as_str))
     }
+}
+
+/// Whether a template is one expression and nothing else.
+fn is_expression(text: &str) -> bool {
+    let text = text.trim();
+    text.starts_with("{{") && text.ends_with("}}") && text.matches("{{").count() == 1
 }
 
 /// The last result of each tool.
@@ -291,7 +334,14 @@ impl Model for Scripted {
             })
             .collect();
         let turn = request.messages.len();
-        for (index, Call { tool, input }) in step.call.iter().enumerate() {
+        let mut stop = Stop::EndTurn;
+        for (index, Call { tool, when, input }) in step.call.iter().enumerate() {
+            if let Some(when) = when
+                && !self.is_true(when, &known)?
+            {
+                continue;
+            }
+            stop = Stop::ToolUse;
             let block = index.saturating_add(1);
             let input = self.fill_all(&Value::Object(input.clone()), &known)?;
             let id = format!("call-{turn}-{block}");
@@ -300,11 +350,6 @@ impl Model for Scripted {
             let parts = [call, Part::Input(input.to_string())];
             pieces.extend(parts.map(|what| Piece { block, what }));
         }
-        let stop = if step.call.is_empty() {
-            Stop::EndTurn
-        } else {
-            Stop::ToolUse
-        };
         let ends = [Part::Stop(stop), Part::Usage(step.usage)];
         pieces.extend(ends.map(|what| Piece { block: 0, what }));
         let pace = self.pace;

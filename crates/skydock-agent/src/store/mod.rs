@@ -6,20 +6,26 @@ mod packed;
 mod s3;
 mod sqlite;
 
-use std::{fmt::Debug, sync::Arc};
+use std::{
+    fmt::Debug,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 pub use self::{dynamodb::DynamoDb, s3::S3, sqlite::Sqlite};
 
-/// Whose conversation, and which.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// Whose conversation, and which. Two are the same when user and session are.
+#[derive(Debug, Clone)]
 pub struct Key {
     /// The user; a user reaches no conversation of another.
     pub user: Arc<str>,
     /// The conversation's name, unique for this user.
     pub session: Arc<str>,
+    /// What the user is called, where that is not what the user is known by.
+    called: Option<Arc<str>>,
 }
 
 impl Key {
@@ -28,7 +34,37 @@ impl Key {
         Self {
             user: user.into(),
             session: session.into(),
+            called: None,
         }
+    }
+
+    /// The same of a user who is called this, by the model and by others that are to be polite.
+    #[must_use]
+    pub fn called(self, name: impl Into<Arc<str>>) -> Self {
+        Self {
+            called: Some(name.into()),
+            ..self
+        }
+    }
+
+    /// What the user is called; never to be kept by.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.called.as_deref().unwrap_or(&self.user)
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.user, &self.session) == (&other.user, &other.session)
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.user, &self.session).hash(state);
     }
 }
 

@@ -99,7 +99,7 @@ fn keep_private(mut options: std::fs::OpenOptions, file: &Path) -> std::io::Resu
 #[async_trait]
 impl Store for Sqlite {
     async fn load(&self, key: &Key) -> Result<Option<Stored>, Failure> {
-        let Key { user, session } = key.clone();
+        let Key { user, session, .. } = key.clone();
         self.run(move |connection| {
             let mut query = connection
                 .prepare_cached("SELECT version, body FROM conversations WHERE user = ? AND session = ?")?;
@@ -115,7 +115,7 @@ impl Store for Sqlite {
     }
 
     async fn save(&self, key: &Key, draft: Draft<'_>) -> Result<String, Failure> {
-        let Key { user, session } = key.clone();
+        let Key { user, session, .. } = key.clone();
         let (title, body) = (draft.title.to_owned(), draft.body.to_vec());
         let replaces: Option<i64> = match draft.replaces {
             Some(version) => Some(version.parse().map_err(|_not_ours| Failure::Conflict)?),
@@ -165,7 +165,7 @@ impl Store for Sqlite {
     }
 
     async fn remove(&self, key: &Key) -> Result<(), Failure> {
-        let Key { user, session } = key.clone();
+        let Key { user, session, .. } = key.clone();
         self.run(move |connection| {
             connection.execute(
                 "DELETE FROM conversations WHERE user = ? AND session = ?",

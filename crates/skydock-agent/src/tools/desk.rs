@@ -3,26 +3,49 @@
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use futures::future::BoxFuture;
 use rmcp::model::{ElicitRequestParams, ElicitResult, ElicitationAction, ProgressNotificationParam};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::{
-    client::User,
+    client::{Sample, Sampled, User},
     event::{Event, Question},
     listener::Listener,
+    message::{Block, Message, Role},
+    model::{Model, Request, Stop, Usage, answer},
 };
 
+/// Whether servers may have the model answer something for them (MCP's sampling).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sampling {
+    /// When the user agrees, each time.
+    #[default]
+    Ask,
+    /// Always.
+    Allow,
+    /// Not at all; servers are not told of it.
+    Never,
+}
+
+/// The longest answer that a server gets, in tokens.
+const LONGEST_SAMPLE: u32 = 4_096;
+/// How much of what a server wants to be answered the user is shown, in characters.
+const SHOWN: usize = 500;
+
 /// The questions of a conversation that are open, and who listens to it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Desk {
+    model: Arc<dyn Model>,
+    sampling: Sampling,
+    /// What answers for servers have cost.
+    spent: Mutex<Usage>,
     listener: Mutex<Option<Listener>>,
     open: Mutex<HashMap<String, oneshot::Sender<Reply>>>,
 }
@@ -58,6 +81,21 @@ impl From<Reply> for ElicitResult {
 }
 
 impl Desk {
+    pub(crate) fn new(model: Arc<dyn Model>, sampling: Sampling) -> Self {
+        Self {
+            model,
+            sampling,
+            spent: Mutex::default(),
+            listener: Mutex::default(),
+            open: Mutex::default(),
+        }
+    }
+
+    /// What answers for servers have cost since this was asked for.
+    pub(crate) fn take_spent(&self) -> Usage {
+        std::mem::take(&mut *self.spent.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// From now on this one is told, and asked.
     pub(crate) fn listen(&self, listener: Option<Listener>) {
         let ended = listener.is_none();
@@ -86,9 +124,6 @@ impl Desk {
     }
 
     async fn ask(&self, server: &str, asked: &ElicitRequestParams) -> Reply {
-        let Some(listener) = self.listener() else {
-            return Reply::Cancel;
-        };
         let id = Uuid::new_v4().to_string();
         let question = match asked {
             ElicitRequestParams::FormElicitationParams {
@@ -111,27 +146,85 @@ impl Desk {
             },
             _ => return Reply::Decline,
         };
+        self.wait_for(question).await
+    }
+
+    /// Asks, and waits for the answer as long as somebody could give it.
+    async fn wait_for(&self, question: Question) -> Reply {
+        let Some(listener) = self.listener() else {
+            return Reply::Cancel;
+        };
         let (sender, receiver) = oneshot::channel();
         self.open
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, sender);
+            .insert(question.id.clone(), sender);
         listener.tell(Event::Question(question)).await;
         receiver.await.unwrap_or(Reply::Cancel)
+    }
+
+    /// Has the model answer for a server, when the user agrees.
+    async fn sample(&self, server: &str, sample: Sample) -> Result<Sampled, String> {
+        if self.sampling == Sampling::Ask {
+            let last = sample
+                .messages
+                .last()
+                .map(|(_, text)| text.chars().take(SHOWN).collect::<String>());
+            let question = Question {
+                id: Uuid::new_v4().to_string(),
+                server: server.to_owned(),
+                message: format!(
+                    "May the model answer this for {server}, and may {server} read the answer? {:?}",
+                    last.unwrap_or_default()
+                ),
+                schema: Some(json!({"type": "object", "properties": {}})),
+                url: None,
+            };
+            if !matches!(self.wait_for(question).await, Reply::Accept { .. }) {
+                return Err("the user does not want the model to answer".to_owned());
+            }
+        }
+        let mut messages: Vec<Message> = Vec::new();
+        for (user, text) in sample.messages {
+            let role = if user { Role::User } else { Role::Assistant };
+            match messages.last_mut() {
+                Some(last) if last.role == role => last.blocks.push(Block::Text { text }),
+                _ => messages.push(Message {
+                    role,
+                    blocks: vec![Block::Text { text }],
+                }),
+            }
+        }
+        let request = Request {
+            system: sample.system.as_deref().unwrap_or_default(),
+            messages: &messages,
+            tools: &[],
+            max_tokens: Some(sample.max_tokens.min(LONGEST_SAMPLE)),
+            user: "a server",
+        };
+        let (message, stop, usage) = answer(&*self.model, request)
+            .await
+            .map_err(|failure| failure.to_string())?;
+        *self.spent.lock().unwrap_or_else(PoisonError::into_inner) += usage;
+        Ok(Sampled {
+            text: message.text(),
+            model: self.model.name().to_owned(),
+            cut: stop == Stop::MaxTokens,
+        })
     }
 }
 
 /// A server's way to the desk.
 #[derive(Debug)]
 pub(super) struct Window {
-    desk: std::sync::Arc<Desk>,
+    desk: Arc<Desk>,
     server: String,
     /// Whether the server said that it has other tools now.
     changed: AtomicBool,
 }
 
 impl Window {
-    pub(super) fn new(desk: std::sync::Arc<Desk>, server: String) -> Self {
+    pub(super) fn new(desk: Arc<Desk>, server: String) -> Self {
         Self {
             desk,
             server,
@@ -154,6 +247,14 @@ impl User for Window {
         if let (Some(listener), Some(text)) = (self.desk.listener(), &progress.message) {
             listener.mention(Event::Progress { text: text.clone() });
         }
+    }
+
+    fn samples(&self) -> bool {
+        self.desk.sampling != Sampling::Never
+    }
+
+    fn sample(&self, sample: Sample) -> BoxFuture<'_, Result<Sampled, String>> {
+        Box::pin(self.desk.sample(&self.server, sample))
     }
 
     fn tools_changed(&self) {

@@ -18,7 +18,10 @@ use serde_json::Value;
 
 pub(crate) use self::desk::Desk;
 use self::server::{Broken, Offer, Server};
-pub use self::{desk::Reply, server::Upstream};
+pub use self::{
+    desk::{Reply, Sampling},
+    server::Upstream,
+};
 use crate::{
     approval,
     client::{Target, Tokens},

@@ -238,7 +238,7 @@ fn told(call: &ToolCall, tool: Option<&Entitled>) -> Call {
     Call {
         id: call.id.clone(),
         name: call.name.clone(),
-        title: tool.and_then(Entitled::title),
+        title: call.title.clone(),
         server: tool.map(Entitled::server).unwrap_or_default(),
         input: call.input.clone(),
     }

@@ -5,7 +5,7 @@ use super::{End, Run};
 use crate::{
     event::{Event, Outcome},
     message::{Block, Message, Role},
-    model::{Assembly, Failure, Request},
+    model::{Failure, Request, answer},
 };
 
 /// The longest result that an old call keeps, in bytes.
@@ -67,12 +67,7 @@ impl Run {
             max_tokens: Some(1_000),
             user: self.keeper.user(),
         };
-        let mut pieces = self.parts.model.ask(request).await?;
-        let mut assembly = Assembly::default();
-        while let Some(piece) = futures::StreamExt::next(&mut pieces).await {
-            assembly.add(piece?);
-        }
-        let (message, _, usage) = assembly.finish();
+        let (message, _, usage) = answer(&*self.parts.model, request).await?;
         self.usage += usage;
         self.conversation.usage += usage;
         Ok(message.text())

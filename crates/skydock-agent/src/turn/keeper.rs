@@ -48,8 +48,9 @@ impl Keeper {
         &self.key.session
     }
 
+    /// What the user is called.
     pub(crate) fn user(&self) -> &str {
-        &self.key.user
+        self.key.name()
     }
 
     /// Takes the conversation for this process, and stores it.

@@ -24,7 +24,7 @@ use crate::{
     message::{Block, Passage, Role},
     model::{Stop, Usage},
     store,
-    tools::{Shelf, Toolbox},
+    tools::{Desk, Shelf, Toolbox},
 };
 
 /// How many passages are found for a question.
@@ -34,6 +34,7 @@ const PASSAGES: usize = 4;
 pub(crate) struct Run {
     pub(crate) parts: Arc<Parts>,
     pub(crate) toolbox: Arc<Toolbox>,
+    pub(crate) desk: Arc<Desk>,
     pub(crate) keeper: Keeper,
     pub(crate) conversation: Conversation,
     pub(crate) listener: Listener,
@@ -106,6 +107,9 @@ impl Run {
         if !self.conversation.pending.is_empty() {
             return self.calls(&shelf).await;
         }
+        let sampled = self.desk.take_spent();
+        self.usage += sampled;
+        self.conversation.usage += sampled;
         if let Some(spent) = self.parts.budget.spent(self.turns, &self.usage) {
             return Err(End::With(Outcome::Budget, Some(spent)));
         }
@@ -169,6 +173,12 @@ impl Run {
         };
         self.usage += usage;
         self.conversation.usage += usage;
+        let mut message = message;
+        for block in &mut message.blocks {
+            if let Block::Call(call) = block {
+                call.title = shelf.find(&call.name).and_then(|tool| tool.title());
+            }
+        }
         let calls: Vec<_> = message.calls().cloned().collect();
         self.conversation.add(Role::Assistant, message.blocks);
         let (outcome, detail) = match stop {

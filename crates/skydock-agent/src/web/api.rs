@@ -90,11 +90,11 @@ impl FromRequestParts<Shared> for At {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Refusal> {
-        let User(user) = User::from_request_parts(parts, shared).await?;
+        let user = User::from_request_parts(parts, shared).await?;
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         match Path::<String>::from_request_parts(parts, shared).await {
             Ok(Path(session)) if (1..=LONGEST_NAME).contains(&session.len()) && session.chars().all(fits) => {
-                Ok(Self(Key::new(user, session)))
+                Ok(Self(Key::new(user.id, session).called(user.name)))
             }
             _ => Err(Refusal::Wrong(format!(
                 "a conversation's name is 1 to {LONGEST_NAME} letters, digits, - and _"
@@ -112,7 +112,7 @@ struct Listed {
 }
 
 pub(super) async fn list(State(shared): State<Shared>, user: User) -> Result<Response, Refusal> {
-    let listed = shared.0.agent.list(&user.0).await?;
+    let listed = shared.0.agent.list(&user.id).await?;
     let listed: Vec<_> = listed
         .into_iter()
         .map(|listed| Listed {

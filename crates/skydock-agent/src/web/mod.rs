@@ -8,13 +8,17 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    extract::Request,
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
     routing::{delete, get, post},
 };
 use serde::Serialize;
+use skydock::Principal;
 use tokio_util::sync::CancellationToken;
 
 pub use self::who::SignIn;
-use crate::agent::Agent;
+use crate::{a2a, agent::Agent};
 
 /// What the web chat says about itself.
 #[derive(Debug, Clone, Serialize)]
@@ -49,6 +53,25 @@ struct Inner {
     sign_in: SignIn,
     sessions: who::Sessions,
     stop: CancellationToken,
+}
+
+/// Where other agents ask this one, by Agent2Agent, for callers that are known as the users of the page are. The card is for
+/// everybody.
+pub fn for_agents(service: a2a::Service, sign_in: &SignIn) -> Router {
+    let router = a2a::router(service);
+    match sign_in {
+        SignIn::Fixed(_) => router,
+        SignIn::Platform | SignIn::Choose(_) => router.layer(middleware::from_fn(known)),
+    }
+}
+
+/// Lets nobody through whom nobody names, except to what is published.
+async fn known(request: Request, next: Next) -> Response {
+    let open = request.uri().path().starts_with("/.well-known/");
+    if open || request.extensions().get::<Principal>().is_some() {
+        return next.run(request).await;
+    }
+    api::Refusal::NotSignedIn.into_response()
 }
 
 /// The page at `/`, and the API under `/api`. Turns end when `stop` is cancelled. To be hosted by a

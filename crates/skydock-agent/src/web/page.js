@@ -119,7 +119,7 @@ function showCall(call) {
   mark.setAttribute("aria-label", "running");
   const inside = make("div", { className: "inside" }, make("h3", {}, "Input"), make("pre", {}, pretty(call.input)));
   const node = make("details", { className: "call" },
-    make("summary", {}, mark, make("span", {}, call.title || call.name), make("span", { className: "args" }, args(call.input))),
+    make("summary", {}, mark, make("span", { className: "what" }, call.title || call.name), make("span", { className: "args" }, args(call.input))),
     inside);
   calls.set(call.id, { node, mark, inside });
   add(node);
@@ -165,10 +165,10 @@ function askAll(waiting) {
     };
     yes.onclick = () => decide(true);
     no.onclick = () => decide(false);
-    add(card);
+    log.append(card);
     if (index === 0) yes.focus({ preventScroll: true });
   });
-  log.scrollTop = log.scrollHeight;
+  log.querySelector(".card").scrollIntoView({ block: "start" });
 }
 
 function field(name, schema, required) {
@@ -277,6 +277,7 @@ async function take(wish) {
   busy(false);
   if (waiting.length) askAll(waiting);
   else if (document.activeElement === document.body || document.activeElement === log) $("words").focus();
+  log.dataset.turns = Number(log.dataset.turns ?? 0) + 1;
   await refresh();
 }
 
@@ -318,6 +319,7 @@ function fresh() {
   history.replaceState(null, "", `#${session}`);
   greet();
   refresh();
+  $("words").disabled = false;
   $("words").focus();
 }
 
@@ -337,6 +339,7 @@ async function show(name) {
       speech = null;
     }
     busy(false);
+    $("words").disabled = false;
     if (view.standing === "waiting") {
       for (const call of view.asked) { calls.get(call.id)?.node.remove(); }
       askAll(view.asked);
@@ -392,6 +395,7 @@ async function begin() {
   $("who").hidden = !me.user;
   $("user").textContent = me.user ?? "";
   $("out").hidden = !me.choices.length;
+  $("words").disabled = true;
   if (!me.user) {
     log.replaceChildren();
     $("list").replaceChildren();

@@ -51,7 +51,22 @@ impl Sessions {
 
 /// The user of a request.
 #[derive(Debug, Clone)]
-pub(super) struct User(pub(super) Arc<str>);
+pub(super) struct User {
+    /// Whom conversations belong to.
+    pub(super) id: Arc<str>,
+    /// What the user is called.
+    pub(super) name: Arc<str>,
+}
+
+impl User {
+    fn of(name: impl Into<Arc<str>>) -> Self {
+        let name = name.into();
+        Self {
+            id: Arc::clone(&name),
+            name,
+        }
+    }
+}
 
 impl FromRequestParts<Shared> for User {
     type Rejection = Refusal;
@@ -63,12 +78,15 @@ impl FromRequestParts<Shared> for User {
 
 fn find(parts: &Parts, shared: &Shared) -> Option<User> {
     if let Some(principal) = parts.extensions.get::<Principal>() {
-        return Some(User(principal.as_str().into()));
+        return Some(User {
+            id: principal.as_str().into(),
+            name: principal.subject().into(),
+        });
     }
     match &shared.0.sign_in {
         SignIn::Platform => None,
-        SignIn::Fixed(user) => Some(User(user.as_str().into())),
-        SignIn::Choose(_) => shared.0.sessions.0.get(cookie(parts)?).map(User),
+        SignIn::Fixed(user) => Some(User::of(user.as_str())),
+        SignIn::Choose(_) => shared.0.sessions.0.get(cookie(parts)?).map(User::of),
     }
 }
 
@@ -92,7 +110,7 @@ pub(super) async fn me(State(shared): State<Shared>, parts: Parts) -> Response {
     };
     let model = shared.0.agent.model();
     let body = json!({
-        "user": user.map(|user| user.0.to_string()),
+        "user": user.map(|user| user.name.to_string()),
         "choices": choices,
         "model": model.name(),
         "notice": model.notice(),

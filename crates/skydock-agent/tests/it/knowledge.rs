@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use crate::folder::Folder;
 
 fn policies() -> Folder {
-    let folder = Folder::new(&format!("knowledge-{:?}", std::thread::current().id()));
+    let folder = Folder::new();
     folder.write(
         "travel.md",
         "# Travel policies\n\nThey hold for everybody.\n\n## Cars\n\nSedans and SUVs can be rented. Luxury cars are not allowed.\n\n\
@@ -85,7 +85,7 @@ async fn the_passage_that_belongs_to_a_question_is_found() {
 #[tokio::test]
 async fn what_is_no_text_or_lies_elsewhere_is_left_out() {
     let folder = policies();
-    let secret = Folder::new(&format!("elsewhere-{:?}", std::thread::current().id()));
+    let secret = Folder::new();
     secret.write(
         "secret.md",
         "# Secret\n\nThe password of the vault is swordfish.\n",
@@ -105,7 +105,7 @@ async fn what_is_no_text_or_lies_elsewhere_is_left_out() {
             .is_empty()
     );
 
-    let empty = Folder::new("empty-knowledge");
+    let empty = Folder::new();
     let error = Directory::open(empty.path()).unwrap_err().to_string();
     assert!(error.contains("no .md or .txt"), "{error}");
     let error = Directory::open(&empty.path().join("none"))

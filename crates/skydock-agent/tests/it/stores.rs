@@ -8,7 +8,7 @@ use crate::{contract::keeps_the_contract, folder::Folder};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_sqlite_keeps_the_contract() {
-    let folder = Folder::new("conversations");
+    let folder = Folder::new();
     let file = folder.path().join("below/agent.sqlite");
     let open = || Arc::new(Sqlite::open(&file).unwrap()) as Arc<dyn Store>;
     keeps_the_contract([open(), open()]).await;

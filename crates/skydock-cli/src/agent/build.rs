@@ -7,20 +7,34 @@ use std::{
 };
 
 use skydock_agent::{
-    Agent, Approvals, Budget, Upstream,
+    Agent, Approvals, Budget, Sampling, Upstream,
     client::{Setup, Target},
     identity::{FileKey, Identity, Keys, KmsKey, Signer},
     knowledge::{BedrockKnowledgeBase, Directory, Knowledge},
-    model::{Model, Scripted},
+    model::Model,
     store::{DynamoDb, S3, Sqlite, Store},
 };
 
+use super::{
+    model::{MODELS, model},
+    others,
+};
+use crate::call::directory;
+
 /// How long a server may take to answer the handshake: a conversation waits for it.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-const MODELS: &str = "write scripted:FILE";
 const IDENTITIES: &str = "write a file with a key, or arn:aws:kms:…";
 const STORES: &str = "write sqlite:FILE, dynamodb://TABLE, s3://BUCKET/PREFIX or memory";
 const KNOWLEDGE: &str = "write a folder, or bedrock-kb:ID";
+
+/// Whether something is done without asking.
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum Rule {
+    #[default]
+    Ask,
+    Allow,
+    Never,
+}
 
 /// What an agent is made of.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -30,9 +44,23 @@ pub struct Flags {
     /// A server with tools: a URL or a command line (repeatable); NAME=… puts NAME before the names of its tools
     #[arg(long = "server", value_name = "[NAME=]TARGET")]
     servers: Vec<String>,
-    /// The model: scripted:FILE
+    /// Another agent (A2A) that this one can ask, as the tool ask-NAME (repeatable)
+    #[arg(long = "peer", value_name = "NAME=URL")]
+    peers: Vec<String>,
+    /// The token for another agent, in a file (repeatable)
+    #[arg(long = "peer-token", value_name = "NAME=FILE", requires = "peers")]
+    peer_tokens: Vec<String>,
+    /// The model: bedrock:ID on Amazon Bedrock, openai:URL#NAME behind an OpenAI-compatible API, or scripted:FILE
     #[arg(long, value_name = "MODEL", env = "SKYDOCK_MODEL")]
     model: Option<String>,
+    /// Where the key of an openai: model is kept: a file, or env:VARIABLE
+    #[arg(
+        long,
+        value_name = "FILE|env:VARIABLE",
+        env = "SKYDOCK_MODEL_KEY",
+        hide_env_values = true
+    )]
+    model_key: Option<String>,
     /// Where conversations are kept: sqlite:FILE, dynamodb://TABLE (?days=30 to forget), s3://BUCKET/PREFIX, or memory [default: sqlite:~/.local/state/skydock/agent.sqlite]
     #[arg(long, value_name = "STORE")]
     store: Option<String>,
@@ -62,6 +90,12 @@ pub struct Flags {
     /// Tools that are never called (repeatable)
     #[arg(long, value_name = "TOOL")]
     deny: Vec<String>,
+    /// Whether servers may have the model answer something for them: ask (you, each time), allow, never
+    #[arg(long, value_name = "RULE", value_enum, default_value = "ask")]
+    sampling: Rule,
+    /// Directory that servers may know of (repeatable)
+    #[arg(long = "root", value_name = "DIR")]
+    roots: Vec<PathBuf>,
     /// How often the model is asked in one turn
     #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     turns: u32,
@@ -79,12 +113,8 @@ pub struct Flags {
 impl Flags {
     /// The agent; what is wrong with the flags is added to the faults.
     pub(crate) async fn build(&self, faults: &mut Vec<String>) -> Option<Agent> {
-        let servers: Vec<_> = self
-            .servers
-            .iter()
-            .filter_map(|server| upstream(server).map_err(|fault| faults.push(fault)).ok())
-            .collect();
-        let model = self.model().map_err(|fault| faults.push(fault)).ok();
+        let servers = self.upstreams(faults);
+        let model = self.model().await.map_err(|fault| faults.push(fault)).ok();
         let store = self.store().await.map_err(|fault| faults.push(fault)).ok();
         let approvals = Approvals::new(&self.allow, &self.ask, &self.deny)
             .map_err(|error| faults.push(error.to_string()))
@@ -105,6 +135,11 @@ impl Flags {
         let mut agent = Agent::new(model?, store?)
             .with_servers(servers)
             .with_approvals(approvals?)
+            .with_sampling(match self.sampling {
+                Rule::Ask => Sampling::Ask,
+                Rule::Allow => Sampling::Allow,
+                Rule::Never => Sampling::Never,
+            })
             .with_budget(self.budget());
         if let Some(system) = system {
             agent = agent.with_system(system);
@@ -118,6 +153,29 @@ impl Flags {
         Some(agent)
     }
 
+    fn upstreams(&self, faults: &mut Vec<String>) -> Vec<Upstream> {
+        let roots: Vec<_> = self
+            .roots
+            .iter()
+            .filter_map(|root| directory(root, faults))
+            .collect();
+        let mut upstreams = Vec::new();
+        for server in &self.servers {
+            match upstream(server) {
+                Ok(mut upstream) => {
+                    upstream.setup.roots.clone_from(&roots);
+                    upstreams.push(upstream);
+                }
+                Err(fault) => faults.push(fault),
+            }
+        }
+        match others::peers(&self.peers, &self.peer_tokens) {
+            Ok(peers) => upstreams.extend(peers),
+            Err(fault) => faults.push(fault),
+        }
+        upstreams
+    }
+
     fn budget(&self) -> Budget {
         Budget {
             turns: self.turns,
@@ -128,18 +186,10 @@ impl Flags {
         }
     }
 
-    fn model(&self) -> Result<Arc<dyn Model>, String> {
-        let Some(model) = &self.model else {
-            return Err(format!("there is no model; add --model: {MODELS}"));
-        };
-        match model.split_once(':') {
-            Some(("scripted", file)) if !file.is_empty() => {
-                let script = Scripted::open(file.as_ref());
-                let script =
-                    script.map_err(|error| format!("--model: {}", skydock_agent::client::tell(&error)))?;
-                Ok(Arc::new(script))
-            }
-            _ => Err(format!("--model {model:?} is no model; {MODELS}")),
+    async fn model(&self) -> Result<Arc<dyn Model>, String> {
+        match &self.model {
+            Some(text) => model(text, self.model_key.as_deref()).await,
+            None => Err(format!("there is no model; add --model: {MODELS}")),
         }
     }
 

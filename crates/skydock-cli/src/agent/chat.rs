@@ -168,7 +168,7 @@ async fn decide<W: std::io::Write>(
         let call = skydock_agent::Call {
             id: call.id.clone(),
             name: call.name.clone(),
-            title: None,
+            title: call.title.clone(),
             server: String::new(),
             input: call.input.clone(),
         };

@@ -3,7 +3,9 @@
 mod build;
 mod chat;
 mod keys;
+pub(crate) mod model;
 mod once;
+mod others;
 mod serve;
 pub(crate) mod show;
 

@@ -81,7 +81,7 @@ async fn decisions(agent: &Agent, key: &Key, args: &Args) -> Result<Vec<Decision
         .map(|(call, _)| call.id.clone())
         .collect();
     if asked.is_empty() {
-        let Key { user, session } = key;
+        let Key { user, session, .. } = key;
         return Err(Usage::new(format!(
             "no call waits for a decision in the conversation {session:?} of {user:?}"
         ))

@@ -7,7 +7,7 @@ use skydock::{Error, Faults, Site};
 use skydock_agent::web::{self, Face, SignIn};
 use tokio_util::sync::CancellationToken;
 
-use super::{Flags, LOCAL};
+use super::{Flags, LOCAL, others};
 use crate::{screen, usage::Usage};
 
 /// Serve the agent over HTTP: a web chat at /, and its API under /api
@@ -20,6 +20,8 @@ pub(super) struct Args {
     agent: Flags,
     #[command(flatten)]
     host: skydock::Flags,
+    #[command(flatten)]
+    a2a: others::Flags,
     /// The user, on a loopback address
     #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, default_value = LOCAL)]
     user: String,
@@ -61,8 +63,16 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode> {
             None if config.lambda.is_some() => SignIn::Platform,
             None => return Err(no_address()),
         };
+        let others = args.a2a.service(agent.clone(), &face.title, config.listen).await;
+        let others = others.map_err(|fault| Error::from(Faults::one("and then", "", fault)))?;
         let stop = CancellationToken::new();
-        let router = web::router(agent, face, sign_in, stop.clone());
+        let mut router = web::router(agent, face, sign_in.clone(), stop.clone());
+        if let Some(service) = others {
+            let service = service.with_user(&args.user);
+            router = router.merge(web::for_agents(service.clone(), &sign_in));
+            let stop = stop.clone();
+            tokio::spawn(async move { service.work(stop).await });
+        }
         Ok(Site::new(router).with_stop(stop))
     });
     match served.await {

@@ -115,9 +115,10 @@ fn result_line(result: &ToolResult, took_ms: u64) -> String {
     }
 }
 
-/// The text in one line that is not too long.
+/// The text in one line that is not too long, and does nothing to a terminal.
 fn one_line(text: &str) -> String {
     let mut line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.retain(|c| !c.is_control());
     if let Some((cut, _)) = line.char_indices().nth(SHOWN) {
         line.truncate(cut);
         line.push('…');

@@ -114,7 +114,8 @@ fn secret(file: &Path, faults: &mut Vec<String>) -> Option<String> {
     None
 }
 
-fn directory(path: &Path, faults: &mut Vec<String>) -> Option<Url> {
+/// A directory that servers may know of, as a URL.
+pub(crate) fn directory(path: &Path, faults: &mut Vec<String>) -> Option<Url> {
     let absolute = match path.canonicalize() {
         Ok(absolute) if absolute.is_dir() => absolute,
         Ok(_) => {

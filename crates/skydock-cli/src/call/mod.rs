@@ -19,6 +19,7 @@ use skydock_agent::client::{Client, Loopback, Target};
 pub(crate) use self::answer::write_json;
 use self::arguments::Signature;
 pub use self::connection::Connection;
+pub(crate) use self::connection::directory;
 pub(crate) use self::desk::Desk;
 use crate::{screen, usage::Usage};
 

@@ -106,3 +106,28 @@ async fn it_stays_up_to_be_asked_until_a_signal_ends_it() {
         assert_eq!(child.wait().await.unwrap().code(), Some(0), "{signal}");
     }
 }
+
+#[tokio::test]
+async fn the_travel_agent_plays_the_dialogue_of_the_talk() {
+    let ran = skydock(&["demo", "travel", "--once"]).await.ended(0);
+    let mut rest = ran.stdout.as_str();
+    for text in [
+        "What cars can I rent?",
+        "Toyota Corolla** (sedan), $45 a day",
+        "Paris is not possible: the policy “countries” allows US",
+        "Booked: **Toyota Corolla** in Dallas",
+        "Booked: **Elm Street Inn** in Dallas",
+        "Can I rent a Mercedes?",
+        "does not allow the class luxury; allowed: sedan, suv",
+        "You have booked:",
+        "3 nights, $357",
+    ] {
+        let found = rest.find(text);
+        assert!(found.is_some(), "{text:?} does not follow in {}", ran.stdout);
+        rest = rest.get(found.unwrap() + text.len()..).unwrap();
+    }
+    assert!(ran.stderr.contains("No model is thinking"), "{ran:?}");
+    assert!(ran.stderr.contains("Max agrees."), "{ran:?}");
+    let all = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(!all.contains('\u{1b}') && !all.contains('\r'), "{all:?}");
+}

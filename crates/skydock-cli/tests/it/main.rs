@@ -1,6 +1,7 @@
 //! The built program as a user types it, against real peers.
 #![cfg(test)]
 
+mod agent;
 mod call;
 mod config;
 mod demo;

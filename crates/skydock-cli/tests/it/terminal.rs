@@ -6,9 +6,16 @@ use std::{
     process::{Command, ExitStatus, Stdio},
 };
 
-use nix::pty::{Winsize, openpty};
+use nix::{
+    pty::{Winsize, openpty},
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
-use crate::program::{http, stdio};
+use crate::{
+    agent::folder,
+    program::{http, stdio},
+};
 
 /// The program on a terminal of 60 columns, and the person before it.
 struct Terminal {
@@ -187,4 +194,34 @@ fn a_server_cannot_command_the_terminal() {
         seen.contains("0;gone") && !seen.contains("\u{1b}]") && !seen.contains("\u{1b}[2K"),
         "{seen:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_chats_decides_and_stops_an_answer() {
+    let (_folder, model, _) = folder();
+    let url = http().await;
+    let words = [
+        "agent", "--model", &model, "--store", "memory", "--user", "max", "--server", &url, "--ask", "*",
+    ];
+    let mut terminal = Terminal::start(&words, &[("NO_COLOR", "1")]);
+    terminal.wait_for("> ");
+    terminal.type_line("hi");
+    terminal.wait_for("No model is thinking");
+    terminal.wait_for("hello max");
+    terminal.wait_for("> ");
+    terminal.type_line("ask");
+    terminal.wait_for("Allow say text=yes? [y/N, or say why not] ");
+    terminal.type_line("y");
+    terminal.wait_for("→ say text=yes");
+    terminal.wait_for("It said: yes");
+    terminal.wait_for("> ");
+    terminal.type_line("slow");
+    terminal.wait_for("two ");
+    let pid = Pid::from_raw(i32::try_from(terminal.child.id()).unwrap());
+    kill(pid, Signal::SIGINT).unwrap();
+    terminal.wait_for("stopped");
+    terminal.wait_for("> ");
+    terminal.type_line("/quit");
+    let (rest, _) = terminal.end();
+    assert!(!rest.contains("sixteen"), "{rest}");
 }

@@ -1,16 +1,19 @@
-//! The demo of the travel agent: bookings, an agent with a web chat, and the talk's dialogue.
+//! The demo of the travel agent: bookings, an agent with a web chat, a finance agent that it asks, and the talk's dialogue.
 
 mod dialogue;
+mod finance;
 
 use std::{io::Write as _, net::SocketAddr, process::ExitCode, sync::Arc};
 
 use anyhow::{Context, Result};
 use bookings::{Bookings, Consent, inventory::Inventory, policy::Policies, store::Sqlite};
-use skydock::{Host, Site};
+use skydock::{Auth, Config, Host, Listening, Site};
 use skydock_agent::{
-    Agent, Upstream,
-    client::{Setup, Target},
-    model::Scripted,
+    Agent, Approvals, Upstream,
+    a2a::{Peer, Peers},
+    client::{Local, Setup, Target},
+    identity::{FileKey, Identity, Keys},
+    model::{Model, Scripted},
     store,
     web::{self, Face, SignIn},
 };
@@ -20,16 +23,23 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::dialogue::{DIALOGUE, USER};
+use self::{
+    dialogue::{DIALOGUE, USER},
+    finance::Finance,
+};
 use crate::{
+    agent::model::model,
     listen::bind,
     screen::{self, FAINT, STRONG},
+    usage::Usage,
 };
 
 /// What the agent is told about itself.
 const SYSTEM: &str = include_str!("system.md");
 /// What answers when there is no model.
 const SCRIPT: &str = include_str!("script.toml");
+/// Who signs tokens, as bookings knows it.
+const ISSUER: &str = "the travel agent";
 /// Who can sign in.
 const USERS: [&str; 3] = [USER, "Alice", "Bob"];
 const GREETING: &str = "Hi {user}, I'm your friendly corporate travel agent! I can show you cars and hotels, explain our travel \
@@ -37,8 +47,9 @@ const GREETING: &str = "Hi {user}, I'm your friendly corporate travel agent! I c
 
 /// Watch a travel agent book a trip within a company's policies
 ///
-/// Starts the MCP server bookings on loopback, an agent that uses it, and a web chat. Unless you name a model a script
-/// plays it, so nothing outside this machine is reached; the tools, the policies and the bookings are real.
+/// Starts the MCP server bookings, a finance agent (A2A), a travel agent that uses both, and its web chat, all on
+/// loopback. Unless you name a model a script plays it, so nothing outside this machine is reached; the tools, the
+/// policies and the bookings are real.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The loopback address of the web chat; port 0 takes a free one
@@ -47,43 +58,84 @@ pub(super) struct Args {
     /// Play the talk's dialogue in the terminal, and end
     #[arg(long)]
     once: bool,
+    /// A model in place of the script: bedrock:ID or openai:URL#NAME
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// Where the key of an openai: model is kept: a file, or env:VARIABLE
+    #[arg(long, value_name = "FILE|env:VARIABLE", requires = "model")]
+    model_key: Option<String>,
+}
+
+/// Everything that runs beside the web chat.
+struct House {
+    agent: Agent,
+    bookings: Listening,
+    finance: Finance,
 }
 
 /// Runs the demo until Ctrl-C or SIGTERM, or to the end of the dialogue with `--once`.
 pub(super) async fn run(args: &Args) -> Result<ExitCode> {
+    let model: Arc<dyn Model> = match &args.model {
+        Some(text) => model(text, args.model_key.as_deref()).await.map_err(Usage::new)?,
+        None => Arc::new(Scripted::parse("the script of the demo", SCRIPT)?),
+    };
     let chat = if args.once {
         None
     } else {
         Some(bind(args.listen, "the demo").await?)
     };
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .context("cannot listen on loopback")?;
-    let store = Arc::new(Sqlite::in_memory()?);
-    // the agent asks the user, and the server holds to the policies, whoever asks
-    let bookings = Bookings::new(store, Inventory::default(), Policies::default())
-        .with_consent(Consent::Host)
-        .with_user(USER);
-    let mut server = Host::new(bookings).listen(listener)?;
-    let upstream = Upstream {
-        prefix: None,
-        target: Target::parse(&server.url())?,
-        setup: Setup::default(),
-    };
-    let model = Scripted::parse("the script of the demo", SCRIPT)?;
-    let agent = Agent::new(Arc::new(model), Arc::new(store::Sqlite::in_memory()?))
-        .with_servers(vec![upstream])
-        .with_system(SYSTEM);
+    let mut house = House::build(model).await?;
     let outcome = match chat {
-        None => dialogue::play(&agent).await,
-        Some(listener) => stay(agent, listener, &server.url()).await,
+        None => dialogue::play(&house.agent).await,
+        Some(listener) => stay(&house, listener).await,
     };
-    server.stop().await;
+    house.finance.stop().await;
+    house.bookings.stop().await;
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
+impl House {
+    async fn build(model: Arc<dyn Model>) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.context("cannot listen on loopback")?;
+        // the agent asks the user, and the server holds to the policies, whoever asks
+        let store = Arc::new(Sqlite::in_memory()?);
+        let bookings =
+            Bookings::new(store, Inventory::default(), Policies::default()).with_consent(Consent::Host);
+        // whoever calls shows a token that the agent has signed for its user
+        let keys = Keys::new(Arc::new(FileKey::generate()?));
+        let url = format!("http://{}/mcp", listener.local_addr()?);
+        let mut config = Config::default();
+        config.auth = Some(Auth::from_keys(ISSUER, vec![url], &keys.jwks().to_string())?);
+        let bookings = Host::new(bookings).with(config).listen(listener)?;
+        let finance = Finance::start().await?;
+        let peers = Peers::new([Peer::new("finance", finance.url()?)]);
+        let upstream = |target| Upstream {
+            prefix: None,
+            target,
+            setup: Setup::default(),
+        };
+        let servers = vec![
+            upstream(Target::parse(&bookings.url())?),
+            upstream(Target::Local(Local::new("other agents", peers))),
+        ];
+        // asking finance changes nothing
+        let approvals = Approvals::new(&["ask-finance".to_owned()], &[], &[])?;
+        let agent = Agent::new(model, Arc::new(store::Sqlite::in_memory()?))
+            .with_servers(servers)
+            .with_identity(Identity::new(ISSUER, keys))
+            .with_approvals(approvals)
+            .with_system(SYSTEM);
+        Ok(Self {
+            agent,
+            bookings,
+            finance,
+        })
+    }
+}
+
 /// Serves the web chat until a signal ends it.
-async fn stay(agent: Agent, listener: TcpListener, bookings: &str) -> Result<()> {
+async fn stay(house: &House, listener: TcpListener) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let face = Face {
@@ -91,20 +143,11 @@ async fn stay(agent: Agent, listener: TcpListener, bookings: &str) -> Result<()>
         greeting: GREETING.to_owned(),
         suggestions: DIALOGUE.map(str::to_owned).to_vec(),
     };
-    let notice = agent.model().notice();
     let users = USERS.map(str::to_owned).to_vec();
     let stop = CancellationToken::new();
-    let router = web::router(agent, face, SignIn::Choose(users), stop.clone());
+    let router = web::router(house.agent.clone(), face, SignIn::Choose(users), stop.clone());
     let mut site = Site::new(router).with_stop(stop).listen(listener)?;
-    let mut out = screen::out();
-    let program = std::env::args().next().unwrap_or_else(|| "skydock".to_owned());
-    writeln!(out, "{STRONG}The travel agent is at{STRONG:#} {}\n", site.url())?;
-    writeln!(out, "Its MCP server, for your own client: {bookings}")?;
-    writeln!(out, "The same in the terminal: {program} demo travel --once\n")?;
-    if let Some(notice) = notice {
-        writeln!(out, "{FAINT}{notice}{FAINT:#}\n")?;
-    }
-    writeln!(out, "{STRONG}Ctrl-C{STRONG:#} stops it.")?;
+    write_welcome(house, &site)?;
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
@@ -115,5 +158,30 @@ async fn stay(agent: Agent, listener: TcpListener, bookings: &str) -> Result<()>
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
+    Ok(())
+}
+
+fn write_welcome(house: &House, site: &Listening) -> Result<()> {
+    let mut out = screen::out();
+    let program = std::env::args().next().unwrap_or_else(|| "skydock".to_owned());
+    writeln!(out, "{STRONG}The travel agent is at{STRONG:#} {}\n", site.url())?;
+    writeln!(
+        out,
+        "Its MCP server, for your own client: {}",
+        house.bookings.url()
+    )?;
+    writeln!(
+        out,
+        "The finance agent that it asks:      {}.well-known/agent-card.json",
+        house.finance.url()?
+    )?;
+    writeln!(
+        out,
+        "The same in the terminal:            {program} demo travel --once\n"
+    )?;
+    if let Some(notice) = house.agent.model().notice() {
+        writeln!(out, "{FAINT}{notice}{FAINT:#}\n")?;
+    }
+    writeln!(out, "{STRONG}Ctrl-C{STRONG:#} stops it.")?;
     Ok(())
 }

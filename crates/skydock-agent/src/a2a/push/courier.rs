@@ -1,0 +1,290 @@
+//! Delivers what is in mailboxes: one courier at a mailbox, one event after the other for each webhook.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+use reqwest::{Client, header::CONTENT_TYPE, redirect};
+use tokio::time::Instant;
+
+use super::{Push, guard::Cleared, signature::Signed};
+use crate::a2a::{
+    service::{Inner, Service},
+    store::{Failure, Logged, Mailbox, Post},
+};
+
+/// How many mailboxes are emptied at once.
+const COURIERS: usize = 16;
+/// How many events are read at once.
+const AT_ONCE: usize = 32;
+/// How many events that were given up a mailbox remembers.
+const REMEMBERED: usize = 100;
+
+impl Service {
+    /// Delivers what is in the mailbox of a task, as far as it can be delivered now. On Lambda, where
+    /// [`work`](Service::work) does not run, whoever has worked on a task calls this afterwards, and a schedule for all
+    /// that [`deliver_due`](Service::deliver_due) finds.
+    ///
+    /// Says whether there was something; there is not when somebody else delivers.
+    ///
+    /// # Errors
+    /// [`Failure`] when the mailbox cannot be read or written. What was delivered may be delivered again then.
+    pub async fn deliver_once(&self, task: &str) -> Result<bool, Failure> {
+        match &self.0.push {
+            Some(push) => push.empty(&self.0, task).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Delivers what is due in all mailboxes; says how many had something.
+    ///
+    /// # Errors
+    /// [`Failure`] when they cannot be looked for.
+    pub async fn deliver_due(&self) -> Result<usize, Failure> {
+        let found = self.0.tasks.mail(Timestamp::now(), COURIERS).await?;
+        let emptied = join_all(found.iter().map(|task| self.deliver_once(task))).await;
+        let mut had = 0_usize;
+        for (task, emptied) in found.iter().zip(emptied) {
+            match emptied {
+                Ok(true) => had = had.saturating_add(1),
+                Ok(false) | Err(Failure::Conflict) => {}
+                Err(failure) => {
+                    let cause = crate::client::tell(&failure);
+                    tracing::warn!(task, cause, "a mailbox cannot be emptied");
+                }
+            }
+        }
+        Ok(had)
+    }
+}
+
+/// How a delivery ended.
+enum Delivered {
+    Taken,
+    Failed(String),
+}
+
+impl Push {
+    /// Delivers for ever.
+    pub(in crate::a2a) async fn deliver(&self, service: &Service) {
+        loop {
+            match service.deliver_due().await {
+                Ok(0) => {}
+                Ok(_) => continue,
+                Err(failure) => {
+                    let cause = crate::client::tell(&failure);
+                    tracing::warn!(cause, "mailboxes cannot be looked for");
+                }
+            }
+            tokio::select! {
+                () = self.news.notified() => {}
+                () = tokio::time::sleep(self.pace.poll.mul_f64(rand::random_range(0.5..1.0))) => {}
+            }
+        }
+    }
+
+    async fn empty(&self, service: &Inner, task: &str) -> Result<bool, Failure> {
+        let Some(mut mailbox) = service.tasks.mailbox(task).await? else {
+            return Ok(false);
+        };
+        let now = Timestamp::now();
+        if mailbox.due.is_none_or(|due| due > now) || mailbox.claimed > now {
+            return Ok(false);
+        }
+        // as long as no request is begun that could end later than that
+        mailbox.claimed = after(now, self.pace.timeout * 2);
+        mailbox.version = mailbox.version.saturating_add(1);
+        let until = Instant::now() + self.pace.timeout;
+        service.tasks.put_mailbox(&mailbox).await?;
+        let rounds = mailbox
+            .posts
+            .iter_mut()
+            .map(|post| self.round(service, task, post, until));
+        for done in join_all(rounds).await {
+            done?;
+        }
+        self.put_back(service, mailbox).await?;
+        Ok(true)
+    }
+
+    /// Writes how far the webhooks were told. Meanwhile something may have happened to the task, and its caller may have
+    /// added webhooks or taken some away.
+    async fn put_back(&self, service: &Inner, mut mailbox: Mailbox) -> Result<(), Failure> {
+        loop {
+            mailbox.claimed = Timestamp::UNIX_EPOCH;
+            mailbox.due = due(&mailbox);
+            mailbox.version = mailbox.version.saturating_add(1);
+            match service.tasks.put_mailbox(&mailbox).await {
+                Err(Failure::Conflict) => {}
+                done => return done,
+            }
+            let Some(mut other) = service.tasks.mailbox(&mailbox.task).await? else {
+                return Ok(());
+            };
+            for post in &mut other.posts {
+                let mut ours = mailbox.posts.iter().filter(|ours| ours.config == post.config);
+                if let Some(ours) = ours.find(|ours| ours.settled >= post.settled) {
+                    *post = ours.clone();
+                }
+            }
+            mailbox = other;
+        }
+    }
+
+    /// Tells one webhook, until all is told, or it does not answer, or the time is over.
+    async fn round(
+        &self,
+        service: &Inner,
+        task: &str,
+        post: &mut Post,
+        until: Instant,
+    ) -> Result<(), Failure> {
+        while Timestamp::now() >= post.due {
+            let events = service.tasks.log(task, post.settled, AT_ONCE).await?;
+            if events.is_empty() {
+                break;
+            }
+            for event in events {
+                if Instant::now() >= until {
+                    return Ok(());
+                }
+                match self.send(post, task, &event).await {
+                    Delivered::Taken => {
+                        post.settled = event.sequence;
+                        post.attempts = 0;
+                    }
+                    Delivered::Failed(why) => {
+                        self.postpone(service, post, &event, &why).await?;
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries again later, or gives up.
+    async fn postpone(
+        &self,
+        service: &Inner,
+        post: &mut Post,
+        event: &Logged,
+        why: &str,
+    ) -> Result<(), Failure> {
+        let task = post.config.task_id.as_str();
+        post.attempts = post.attempts.saturating_add(1);
+        let webhook = post.config.id.as_deref().unwrap_or_default();
+        let (sequence, attempts) = (event.sequence, post.attempts);
+        if attempts < self.pace.attempts {
+            tracing::info!(
+                task,
+                webhook,
+                sequence,
+                attempts,
+                why,
+                "a webhook did not take an event"
+            );
+            let doubled = 2_u32.saturating_pow(attempts.saturating_sub(1));
+            let pause = self.pace.first.saturating_mul(doubled).min(self.pace.longest);
+            post.due = after(Timestamp::now(), pause.mul_f64(rand::random_range(0.5..1.0)));
+            return Ok(());
+        }
+        // what waits behind it would not fare better; what happens later is tried anew
+        let mut last = sequence;
+        loop {
+            let behind = service.tasks.log(task, last, AT_ONCE).await?;
+            let Some(end) = behind.last() else { break };
+            last = end.sequence;
+        }
+        tracing::error!(
+            task,
+            webhook,
+            first = sequence,
+            last,
+            attempts,
+            why,
+            "events are given up: a webhook does not take them"
+        );
+        let room = REMEMBERED.saturating_sub(post.dead.len());
+        post.dead.extend((sequence..=last).take(room));
+        post.settled = last;
+        post.attempts = 0;
+        Ok(())
+    }
+
+    async fn send(&self, post: &Post, task: &str, event: &Logged) -> Delivered {
+        let sent = self.try_to_send(post, task, event);
+        match tokio::time::timeout(self.pace.timeout, sent).await {
+            Ok(Ok(())) => Delivered::Taken,
+            Ok(Err(error)) => Delivered::Failed(crate::client::tell(&*error)),
+            Err(_late) => Delivered::Failed(format!("it took longer than {:?}", self.pace.timeout)),
+        }
+    }
+
+    async fn try_to_send(
+        &self,
+        post: &Post,
+        task: &str,
+        event: &Logged,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let config = &post.config;
+        let cleared = self.guard.clear(&config.url).await?;
+        let client = pinned(&cleared, self.pace.timeout)?;
+        let body = serde_json::to_vec(&event.event)?;
+        let signature = self.signer.sign(Signed {
+            audience: &cleared.origin,
+            task,
+            sequence: event.sequence,
+            body: &body,
+        })?;
+        let mut request = client
+            .post(cleared.url)
+            .header(CONTENT_TYPE, "application/json")
+            .header("A2A-Version", ::a2a::VERSION);
+        let given = config.authentication.as_ref();
+        let given = given.and_then(|given| Some((&given.scheme, given.credentials.as_ref()?)));
+        request = match given {
+            // what the caller wants to see there goes first (specification 4.3.3)
+            Some((scheme, credentials)) => request
+                .header("Authorization", format!("{scheme} {credentials}"))
+                .header("X-A2A-Signature", signature),
+            None => request.bearer_auth(signature),
+        };
+        if let Some(token) = &config.token {
+            // the name of the specification, and that of the official crates
+            request = request
+                .header("X-A2A-Notification-Token", token)
+                .header("A2A-Notification-Token", token);
+        }
+        let answer = request
+            .body(body)
+            .send()
+            .await
+            .map_err(reqwest::Error::without_url)?;
+        if answer.status().is_success() {
+            return Ok(());
+        }
+        Err(format!("it answered {}", answer.status()).into())
+    }
+}
+
+/// A client that goes where was looked, and nowhere else.
+fn pinned(cleared: &Cleared, timeout: Duration) -> reqwest::Result<Client> {
+    Client::builder()
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .timeout(timeout)
+        .resolve_to_addrs(&cleared.host, &cleared.addresses)
+        .build()
+}
+
+/// When a courier has to look at it again.
+fn due(mailbox: &Mailbox) -> Option<Timestamp> {
+    let waiting = mailbox.posts.iter().filter(|post| post.settled < mailbox.news);
+    waiting.map(|post| post.due).min()
+}
+
+fn after(now: Timestamp, time: Duration) -> Timestamp {
+    let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+    now.saturating_add(time).unwrap_or(Timestamp::MAX)
+}

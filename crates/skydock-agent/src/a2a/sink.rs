@@ -1,0 +1,219 @@
+//! Where an executor tells what happens, and how a worker holds a task: each change is written before it is told, and is
+//! refused when the task is not the worker's any more.
+
+use std::sync::Arc;
+
+use ::a2a::{
+    Artifact, Message, StreamResponse, TaskArtifactUpdateEvent, TaskState, TaskStatus, TaskStatusUpdateEvent,
+};
+use chrono::SubsecRound as _;
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    executor::said,
+    service::Inner,
+    store::{Failure, Lease, Record},
+};
+
+/// How often a change is tried that others get in the way of.
+const TRIES: usize = 10;
+
+/// The task is not this worker's any more: it was cancelled, or another worker has it, or it cannot be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the task is not this worker's any more")]
+pub struct Lost;
+
+/// A task in the hands of a worker. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Sink(Arc<Held>);
+
+#[derive(Debug)]
+struct Held {
+    service: Arc<Inner>,
+    holder: String,
+    record: tokio::sync::Mutex<Record>,
+    lost: CancellationToken,
+}
+
+impl Sink {
+    pub(super) fn new(service: Arc<Inner>, holder: String, record: Record) -> Self {
+        Self(Arc::new(Held {
+            service,
+            holder,
+            record: tokio::sync::Mutex::new(record),
+            lost: CancellationToken::new(),
+        }))
+    }
+
+    /// Ready when the task is not this worker's any more.
+    pub async fn lost(&self) {
+        self.0.lost.cancelled().await;
+    }
+
+    /// Says what is being done. It is part of the task's status until something else is.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub async fn working(&self, text: impl Into<String> + Send) -> Result<(), Lost> {
+        self.status(TaskState::Working, Some(said(text)), false).await
+    }
+
+    /// Adds an artifact, or replaces the one of the same id; with `append`, its parts are added to that one. `last` says
+    /// that no more parts follow (specification 4.2.2).
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub async fn artifact(&self, artifact: Artifact, append: bool, last: bool) -> Result<(), Lost> {
+        self.change(|record| {
+            let append = keep(record, &artifact, append);
+            vec![StreamResponse::ArtifactUpdate(TaskArtifactUpdateEvent {
+                task_id: record.task.id.clone(),
+                context_id: record.task.context_id.clone(),
+                artifact: artifact.clone(),
+                append: Some(append),
+                last_chunk: Some(last),
+                metadata: None,
+            })]
+        })
+        .await
+    }
+
+    /// Writes another status; `leave` gives the task up with it.
+    pub(super) async fn status(
+        &self,
+        state: TaskState,
+        message: Option<Message>,
+        leave: bool,
+    ) -> Result<(), Lost> {
+        self.change(|record| {
+            if leave {
+                record.lease = None;
+            }
+            vec![set(record, state.clone(), message.clone())]
+        })
+        .await
+    }
+
+    /// Says that this worker is still at it.
+    pub(super) async fn beat(&self) -> Result<(), Lost> {
+        self.change(|_| Vec::new()).await
+    }
+
+    /// Lets others take it up at once.
+    pub(super) async fn release(&self) -> Result<(), Lost> {
+        self.change(|record| {
+            // nobody died
+            record.attempts = record.attempts.saturating_sub(1);
+            record.lease = None;
+            Vec::new()
+        })
+        .await
+    }
+
+    async fn change(
+        &self,
+        mut change: impl FnMut(&mut Record) -> Vec<StreamResponse> + Send,
+    ) -> Result<(), Lost> {
+        let Held {
+            service,
+            holder,
+            record,
+            lost,
+        } = &*self.0;
+        let mut held = record.lock().await;
+        for _ in 0..TRIES {
+            if lost.is_cancelled() {
+                return Err(Lost);
+            }
+            let mut next = held.clone();
+            next.lease = Some(lease(holder, service.limits.lease));
+            let events = change(&mut next);
+            match service.save(&mut next, &events).await {
+                Ok(()) => {
+                    *held = next;
+                    return Ok(());
+                }
+                Err(Failure::Conflict) => match service.tasks.load(&held.task.id).await {
+                    // somebody else has changed something beside the work
+                    Ok(Some(other)) if is_ours(&other, holder) => *held = other,
+                    Ok(_) => lost.cancel(),
+                    Err(failure) => self.log(&held, &failure),
+                },
+                Err(failure) => {
+                    self.log(&held, &failure);
+                    lost.cancel();
+                }
+            }
+        }
+        lost.cancel();
+        Err(Lost)
+    }
+
+    fn log(&self, record: &Record, failure: &Failure) {
+        let cause = crate::client::tell(failure);
+        tracing::warn!(
+            task = record.task.id,
+            cause,
+            "what happened to a task cannot be stored"
+        );
+    }
+}
+
+fn is_ours(record: &Record, holder: &str) -> bool {
+    record.is_open() && record.lease.as_ref().is_some_and(|lease| lease.holder == holder)
+}
+
+/// A lease from now on.
+pub(super) fn lease(holder: &str, time: std::time::Duration) -> Lease {
+    let time = jiff::SignedDuration::try_from(time).unwrap_or(jiff::SignedDuration::MAX);
+    Lease {
+        holder: holder.to_owned(),
+        until: Timestamp::now().saturating_add(time).unwrap_or(Timestamp::MAX),
+    }
+}
+
+/// The time, as the wire has it: in milliseconds (specification 5.6.1).
+pub(super) fn now() -> chrono::DateTime<chrono::Utc> {
+    chrono::Utc::now().trunc_subsecs(3)
+}
+
+/// Gives the record another status, and says so.
+pub(super) fn set(record: &mut Record, state: TaskState, message: Option<Message>) -> StreamResponse {
+    let message = message.map(|message| Message {
+        task_id: Some(record.task.id.clone()),
+        context_id: Some(record.task.context_id.clone()),
+        ..message
+    });
+    record.task.status = TaskStatus {
+        state,
+        message,
+        timestamp: Some(now()),
+    };
+    StreamResponse::StatusUpdate(TaskStatusUpdateEvent {
+        task_id: record.task.id.clone(),
+        context_id: record.task.context_id.clone(),
+        status: record.task.status.clone(),
+        metadata: None,
+    })
+}
+
+/// Takes an artifact into the task; says whether it was added to another one.
+fn keep(record: &mut Record, artifact: &Artifact, append: bool) -> bool {
+    let artifacts = record.task.artifacts.get_or_insert_default();
+    let before = artifacts
+        .iter_mut()
+        .find(|before| before.artifact_id == artifact.artifact_id);
+    match before {
+        Some(before) if append => {
+            before.parts.extend(artifact.parts.iter().cloned());
+            if let Some(metadata) = &artifact.metadata {
+                before.metadata.get_or_insert_default().extend(metadata.clone());
+            }
+            return true;
+        }
+        Some(before) => *before = artifact.clone(),
+        None => artifacts.push(artifact.clone()),
+    }
+    false
+}

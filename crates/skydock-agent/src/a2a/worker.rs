@@ -1,0 +1,320 @@
+//! Works on tasks: one task at a time in a worker's hands, many workers, and a search for tasks whose workers have died.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use ::a2a::{Message, TaskState};
+use futures::FutureExt as _;
+use jiff::Timestamp;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    executor::{End, Job, said},
+    service::{Inner, Service},
+    sink::{Lost, Sink, lease, set},
+    store::{Failure, Record},
+};
+
+/// How many tasks are taken up in one search.
+const SWEPT: usize = 32;
+
+/// What came of an attempt to work on a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ran {
+    /// It was worked on to its end, or until its caller has to do something.
+    Ended,
+    /// Nothing is to be done: it is over, waits for its caller, or is not there.
+    Nothing,
+    /// Another worker is at it.
+    Elsewhere,
+    /// It was taken away while it was worked on: cancelled, or this process stops.
+    Lost,
+}
+
+/// Why a task was not worked on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store failed. It is safe to try again.
+    #[error("the task {id} cannot be taken up; try again")]
+    Store {
+        /// The task.
+        id: String,
+        /// What the store says.
+        source: Failure,
+    },
+}
+
+impl Service {
+    /// Works on a task until it has ended or its caller has to do something. On Lambda, whoever gets the message of a
+    /// [`Dispatch`](super::Dispatch) calls this, with a timeout beyond [`Limits::time`](super::Limits::time). It can be
+    /// called twice for the same task: one of them works.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the task could not be taken up; the message is to be delivered again then.
+    pub async fn run_once(&self, task: &str) -> Result<Ran, Error> {
+        let failed = |source| Error::Store {
+            id: task.to_owned(),
+            source,
+        };
+        let holder = Uuid::new_v4().to_string();
+        match claim(&self.0, task, &holder).await.map_err(failed)? {
+            Claim::Ours(record) => Ok(run(&self.0, holder, *record).await),
+            Claim::Nothing => Ok(Ran::Nothing),
+            Claim::Elsewhere => Ok(Ran::Elsewhere),
+        }
+    }
+
+    /// Looks once for tasks whose workers have died, or whose messages were lost, and hands them on: to the
+    /// [`Dispatch`](super::Dispatch), or to workers in this process as far as there are places. On Lambda, a schedule
+    /// calls this.
+    ///
+    /// # Errors
+    /// [`Failure`] when they cannot be looked for.
+    pub async fn sweep_once(&self) -> Result<usize, Failure> {
+        let found = self.0.tasks.stranded(Timestamp::now(), SWEPT).await?;
+        let mut taken = 0_usize;
+        for id in found {
+            if self.is_running(&id) {
+                continue;
+            }
+            match &self.0.dispatch {
+                Some(dispatch) => match dispatch.dispatch(&id).await {
+                    Ok(()) => taken = taken.saturating_add(1),
+                    Err(error) => tracing::warn!(task = id, error = &*error, "a task cannot be sent on"),
+                },
+                None => {
+                    let Ok(place) = Arc::clone(&self.0.places).try_acquire_owned() else {
+                        break;
+                    };
+                    self.begin(id, place);
+                    taken = taken.saturating_add(1);
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Takes up tasks whose workers have died, and tells webhooks, until `stop`. Then what is being worked on is given
+    /// back, so that others go on with it at once, and streams end.
+    pub async fn work(&self, stop: CancellationToken) {
+        let sweep = async {
+            // twice within a lease, and not all instances at once
+            let pause = self.0.limits.lease.mul_f64(0.5);
+            loop {
+                if let Err(failure) = self.sweep_once().await {
+                    let cause = crate::client::tell(&failure);
+                    tracing::warn!(cause, "tasks whose workers have died cannot be looked for");
+                }
+                tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
+            }
+        };
+        let deliver = async {
+            match &self.0.push {
+                Some(push) => push.deliver(self).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = sweep => {}
+            () = deliver => {}
+        }
+        self.0.stop.cancel();
+        let places = self.0.limits.parallel.saturating_add(self.0.limits.waiting);
+        let all = u32::try_from(places).unwrap_or(u32::MAX);
+        // all of them are given back within the time of a write
+        let _ = tokio::time::timeout(Duration::from_secs(10), self.0.places.acquire_many(all)).await;
+    }
+
+    fn is_running(&self, id: &str) -> bool {
+        let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.contains_key(id)
+    }
+
+    /// Works on a task in this process, as soon as it is its turn.
+    pub(super) fn begin(&self, id: String, place: OwnedSemaphorePermit) {
+        let service = self.clone();
+        tokio::spawn(async move {
+            let ran = tokio::select! {
+                () = service.0.stop.cancelled() => return,
+                desk = service.0.desks.acquire() => match desk {
+                    Ok(_desk) => service.run_once(&id).await,
+                    Err(_closed) => return,
+                }
+            };
+            if let Err(error) = ran {
+                let cause = crate::client::tell(&error);
+                tracing::warn!(cause, "a task was not worked on; it is found again");
+            }
+            drop(place);
+        });
+    }
+}
+
+impl Inner {
+    /// Stops a worker in this process at once.
+    pub(super) fn interrupt(&self, id: &str) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stop) = running.get(id) {
+            stop.cancel();
+        }
+    }
+}
+
+enum Claim {
+    Ours(Box<Record>),
+    Nothing,
+    Elsewhere,
+}
+
+/// Takes a task for this worker.
+async fn claim(service: &Inner, id: &str, holder: &str) -> Result<Claim, Failure> {
+    let Some(mut record) = service.tasks.load(id).await? else {
+        return Ok(Claim::Nothing);
+    };
+    if !record.is_open() {
+        return Ok(Claim::Nothing);
+    }
+    let now = Timestamp::now();
+    let held = record
+        .lease
+        .as_ref()
+        .is_some_and(|lease| !lease.holder.is_empty() && lease.until > now);
+    if held {
+        return Ok(Claim::Elsewhere);
+    }
+    if record.attempts >= service.limits.attempts {
+        let text = format!(
+            "the task was given up: {} workers have died at it",
+            record.attempts
+        );
+        tracing::warn!(task = id, attempts = record.attempts, "a task is given up");
+        record.lease = None;
+        let event = set(&mut record, TaskState::Failed, Some(said(text)));
+        return match service.save(&mut record, &[event]).await {
+            Ok(()) | Err(Failure::Conflict) => Ok(Claim::Nothing),
+            Err(failure) => Err(failure),
+        };
+    }
+    record.attempts = record.attempts.saturating_add(1);
+    record.lease = Some(lease(holder, service.limits.lease));
+    let events = if record.task.status.state == TaskState::Submitted {
+        vec![set(&mut record, TaskState::Working, None)]
+    } else {
+        Vec::new()
+    };
+    match service.save(&mut record, &events).await {
+        Ok(()) => Ok(Claim::Ours(Box::new(record))),
+        Err(Failure::Conflict) => Ok(Claim::Elsewhere),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Why a worker stops.
+enum Stopped {
+    Ended(Box<Result<End, Lost>>),
+    Lost,
+    Late,
+    Leaving,
+}
+
+/// Works on a task that is this worker's.
+async fn run(service: &Arc<Inner>, holder: String, record: Record) -> Ran {
+    let id = record.task.id.clone();
+    let job = Job {
+        caller: record.caller.clone(),
+        task: record.task.clone(),
+        message: record.message.clone(),
+        attempt: record.attempts,
+    };
+    let sink = Sink::new(Arc::clone(service), holder, record);
+    let interrupted = CancellationToken::new();
+    let _entry = Entry::new(service, &id, interrupted.clone());
+    let late = Instant::now() + service.limits.time;
+    let execute = AssertUnwindSafe(service.executor.execute(job, &sink)).catch_unwind();
+    let stopped = tokio::select! {
+        biased;
+        () = sink.lost() => Stopped::Lost,
+        () = interrupted.cancelled() => Stopped::Lost,
+        () = service.stop.cancelled() => Stopped::Leaving,
+        done = execute => Stopped::Ended(Box::new(done.unwrap_or_else(|_panic| {
+            tracing::error!(task = id, "what does tasks panicked");
+            Ok(End::failed("the agent failed at this task; its log has more"))
+        }))),
+        () = beat(&sink, service.limits.lease) => Stopped::Lost,
+        () = tokio::time::sleep_until(late) => Stopped::Late,
+    };
+    let end = match stopped {
+        Stopped::Ended(done) => match *done {
+            Ok(end) => end,
+            Err(Lost) => return Ran::Lost,
+        },
+        Stopped::Lost => return Ran::Lost,
+        Stopped::Leaving => {
+            let _ = sink.release().await;
+            return Ran::Lost;
+        }
+        Stopped::Late => {
+            let seconds = service.limits.time.as_secs();
+            End::failed(format!("the task was not done within {seconds} seconds"))
+        }
+    };
+    let (state, message) = outcome(end);
+    match sink.status(state, message, true).await {
+        Ok(()) => Ran::Ended,
+        Err(Lost) => Ran::Lost,
+    }
+}
+
+fn outcome(end: End) -> (TaskState, Option<Message>) {
+    match end {
+        End::Completed(message) => (TaskState::Completed, message),
+        End::InputRequired(message) => (TaskState::InputRequired, Some(message)),
+        End::AuthRequired(message) => (TaskState::AuthRequired, Some(message)),
+        End::Rejected(message) => (TaskState::Rejected, Some(message)),
+        End::Failed(message) => (TaskState::Failed, Some(message)),
+    }
+}
+
+/// Says again and again that this worker is at it, until it is not.
+async fn beat(sink: &Sink, lease: Duration) {
+    loop {
+        tokio::time::sleep(lease / 3).await;
+        if sink.beat().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A worker's place in the list of those of this process.
+struct Entry<'a> {
+    service: &'a Inner,
+    id: &'a str,
+}
+
+impl<'a> Entry<'a> {
+    fn new(service: &'a Inner, id: &'a str, stop: CancellationToken) -> Self {
+        let mut running = service.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.insert(id.to_owned(), stop);
+        drop(running);
+        Self { service, id }
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        let mut running = self
+            .service
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        running.remove(self.id);
+    }
+}
