@@ -47,7 +47,8 @@ where
     // clap prints its own help and usage errors, and exits with 0 or 2
     let args = A::parse();
     let ran = match prepare(&args, args.as_ref(), build).await {
-        Ok((config, handler)) => Host::new(handler).with(config).run().await,
+        // in a box: a future of this size does not belong on the stack of a `main`
+        Ok((config, handler)) => Box::pin(Host::new(handler).with(config).run()).await,
         Err(error) => Err(error),
     };
     end(ran, args.as_ref()).await

@@ -39,7 +39,7 @@ struct Desk {
 impl Desk {
     #[tool(description = "tells who calls", annotations(read_only_hint = true))]
     async fn who(&self, context: RequestContext<RoleServer>) -> String {
-        let parts = context.extensions.get::<axum::http::request::Parts>().unwrap();
+        let parts = context.extensions.get::<http::request::Parts>().unwrap();
         let principal = parts.extensions.get::<Principal>().unwrap();
         self.seen.lock().unwrap().push(principal.as_str().to_owned());
         format!("you are {}", principal.subject())

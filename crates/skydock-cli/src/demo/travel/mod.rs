@@ -39,7 +39,7 @@ const SYSTEM: &str = include_str!("system.md");
 /// What answers when there is no model.
 const SCRIPT: &str = include_str!("script.toml");
 /// Who signs tokens, as bookings knows it.
-const ISSUER: &str = "the travel agent";
+const ISSUER: &str = "travel-agent";
 /// Who can sign in.
 const USERS: [&str; 3] = [USER, "Alice", "Bob"];
 const GREETING: &str = "Hi {user}, I'm your friendly corporate travel agent! I can show you cars and hotels, explain our travel \
@@ -106,7 +106,11 @@ impl House {
         let keys = Keys::new(Arc::new(FileKey::generate()?));
         let url = format!("http://{}/mcp", listener.local_addr()?);
         let mut config = Config::default();
-        config.auth = Some(Auth::from_keys(ISSUER, vec![url], &keys.jwks().to_string())?);
+        config.auth = Some(Auth::from_keys(
+            ISSUER,
+            vec![url],
+            &serde_json::to_string(&keys.jwks())?,
+        )?);
         let bookings = Host::new(bookings).with(config).listen(listener)?;
         let finance = Finance::start().await?;
         let peers = Peers::new([Peer::new("finance", finance.url()?)]);
