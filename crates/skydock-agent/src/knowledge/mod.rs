@@ -1,9 +1,17 @@
 //! What an agent can look up before it answers: passages that belong to a question, with their sources.
 
+mod bedrock;
+mod directory;
+mod passages;
+
 use std::fmt::Debug;
 
 use async_trait::async_trait;
 
+pub use self::{
+    bedrock::BedrockKnowledgeBase,
+    directory::{Directory, Error},
+};
 use crate::message::Passage;
 
 /// Why nothing could be looked up.

@@ -1,6 +1,9 @@
 //! Where conversations are kept. A store knows nothing of what is in them: it keeps a body under a user and a name,
 //! and lets nobody write over what he has not read.
 
+mod dynamodb;
+mod packed;
+mod s3;
 mod sqlite;
 
 use std::{
@@ -12,7 +15,7 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-pub use self::sqlite::Sqlite;
+pub use self::{dynamodb::DynamoDb, s3::S3, sqlite::Sqlite};
 
 /// Whose conversation, and which. Two are the same when user and session are.
 #[derive(Debug, Clone)]

@@ -10,8 +10,9 @@ use skydock_agent::{
     Agent, Approvals, Budget, Sampling, Upstream,
     client::{Setup, Target},
     identity::{FileKey, Identity, Keys, KmsKey, Signer},
+    knowledge::{BedrockKnowledgeBase, Directory, Knowledge},
     model::Model,
-    store::{Sqlite, Store},
+    store::{DynamoDb, S3, Sqlite, Store},
 };
 
 use super::{
@@ -23,7 +24,8 @@ use crate::call::directory;
 /// How long a server may take to answer the handshake: a conversation waits for it.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const IDENTITIES: &str = "write a file with a key, or arn:aws:kms:…";
-const STORES: &str = "write sqlite:FILE or memory";
+const STORES: &str = "write sqlite:FILE, dynamodb://TABLE, s3://BUCKET/PREFIX or memory";
+const KNOWLEDGE: &str = "write a folder, or bedrock-kb:ID";
 
 /// Whether something is done without asking.
 #[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
@@ -59,12 +61,15 @@ pub struct Flags {
         hide_env_values = true
     )]
     model_key: Option<String>,
-    /// Where conversations are kept: sqlite:FILE or memory [default: sqlite:~/.local/state/skydock/agent.sqlite]
+    /// Where conversations are kept: sqlite:FILE, dynamodb://TABLE (?days=30 to forget), s3://BUCKET/PREFIX, or memory [default: sqlite:~/.local/state/skydock/agent.sqlite]
     #[arg(long, value_name = "STORE")]
     store: Option<String>,
     /// A file that says who the agent is, in place of the usual words
     #[arg(long, value_name = "FILE")]
     system: Option<PathBuf>,
+    /// What is looked up before an answer: a folder of .md and .txt files, or bedrock-kb:ID
+    #[arg(long, value_name = "KNOWLEDGE", env = "SKYDOCK_KNOWLEDGE")]
+    knowledge: Option<String>,
     /// The key that signs in whose name servers are called: a file with a P-256 key (PKCS#8 PEM), or arn:aws:kms:…
     #[arg(long, value_name = "KEY", env = "SKYDOCK_IDENTITY_KEY")]
     identity_key: Option<String>,
@@ -110,12 +115,16 @@ impl Flags {
     pub(crate) async fn build(&self, faults: &mut Vec<String>) -> Option<Agent> {
         let servers = self.upstreams(faults);
         let model = self.model().await.map_err(|fault| faults.push(fault)).ok();
-        let store = self.store().map_err(|fault| faults.push(fault)).ok();
+        let store = self.store().await.map_err(|fault| faults.push(fault)).ok();
         let approvals = Approvals::new(&self.allow, &self.ask, &self.deny)
             .map_err(|error| faults.push(error.to_string()))
             .ok();
         let identity = match &self.identity_key {
             Some(key) => keys(key).await.map_err(|fault| faults.push(fault)).ok(),
+            None => None,
+        };
+        let knowledge = match &self.knowledge {
+            Some(text) => knowledge(text).await.map_err(|fault| faults.push(fault)).ok(),
             None => None,
         };
         let system = self.system.as_ref().and_then(|file| {
@@ -134,6 +143,9 @@ impl Flags {
             .with_budget(self.budget());
         if let Some(system) = system {
             agent = agent.with_system(system);
+        }
+        if let Some(knowledge) = knowledge {
+            agent = agent.with_knowledge(knowledge);
         }
         if let Some(keys) = identity {
             agent = agent.with_identity(Identity::new(self.identity_issuer.as_str(), keys));
@@ -181,7 +193,7 @@ impl Flags {
         }
     }
 
-    fn store(&self) -> Result<Arc<dyn Store>, String> {
+    async fn store(&self) -> Result<Arc<dyn Store>, String> {
         let opened = match self.store.as_deref() {
             None => match usual() {
                 Some(file) => Sqlite::open(&file),
@@ -192,6 +204,9 @@ impl Flags {
                 }
             },
             Some("memory") => Sqlite::in_memory(),
+            Some(store) if store.starts_with("dynamodb://") || store.starts_with("s3://") => {
+                return in_aws(store).await;
+            }
             Some(store) => match store.strip_prefix("sqlite:") {
                 Some(file) if !file.is_empty() => Sqlite::open(file.as_ref()),
                 _ => return Err(format!("--store {store:?} is no store; {STORES}")),
@@ -200,6 +215,52 @@ impl Flags {
         let store = opened.map_err(|error| format!("--store: {}", skydock_agent::client::tell(&error)))?;
         Ok(Arc::new(store))
     }
+}
+
+/// A store in AWS.
+async fn in_aws(text: &str) -> Result<Arc<dyn Store>, String> {
+    let wrong = || format!("--store {text:?} is no store; {STORES}");
+    if let Some(place) = text.strip_prefix("s3://") {
+        let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+        if bucket.is_empty() || place.contains(['?', '#']) {
+            return Err(wrong());
+        }
+        return Ok(Arc::new(S3::connect(bucket, prefix).await));
+    }
+    let table = text.strip_prefix("dynamodb://").ok_or_else(wrong)?;
+    let (table, days) = match table.split_once("?days=") {
+        Some((table, days)) => (table, Some(days)),
+        None => (table, None),
+    };
+    let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if table.is_empty() || !table.chars().all(letter) {
+        return Err(wrong());
+    }
+    let store = DynamoDb::connect(table).await;
+    let Some(days) = days else {
+        return Ok(Arc::new(store));
+    };
+    match days.parse::<u32>() {
+        Ok(days) if days > 0 => {
+            let life = Duration::from_secs(u64::from(days) * 86_400);
+            Ok(Arc::new(store.with_life(life)))
+        }
+        _ => Err(format!("--store {text:?}: days is a whole number greater than 0")),
+    }
+}
+
+/// What `--knowledge` names.
+async fn knowledge(text: &str) -> Result<Arc<dyn Knowledge>, String> {
+    if let Some(id) = text.strip_prefix("bedrock-kb:") {
+        if id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric()) {
+            return Err(format!("--knowledge {text:?} is no knowledge base; {KNOWLEDGE}"));
+        }
+        return Ok(Arc::new(BedrockKnowledgeBase::connect(id).await));
+    }
+    let directory = Directory::open(Path::new(text));
+    let directory =
+        directory.map_err(|error| format!("--knowledge: {}", skydock_agent::client::tell(&error)))?;
+    Ok(Arc::new(directory))
 }
 
 /// The key that `--identity-key` names.
