@@ -1,18 +1,25 @@
 //! The agent: a model, servers with tools, and rules; it leads many conversations at once.
 
-use std::{pin::Pin, sync::Arc, task, time::Duration};
+use std::{
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task,
+    time::Duration,
+};
 
-use futures::Stream;
+use futures::{FutureExt as _, Stream, future::join_all};
 use jiff::{Timestamp, Zoned};
-use moka::future::Cache;
+use moka::{future::Cache, policy::EvictionPolicy};
 use tokio::{sync::mpsc, time::Instant};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     approval::Approvals,
     budget::Budget,
     conversation::{Conversation, Decision, NotAsked, Stand, Standing},
-    event::Event,
+    event::{Ended, Event, Outcome},
     identity::Identity,
     knowledge::Knowledge,
     listener::listener,
@@ -20,7 +27,7 @@ use crate::{
     model::{Model, Usage},
     store::{self, Key, Listed, Store},
     tools::{Collision, Desk, Reply, Sampling, Shelf, Toolbox, Upstream, unknown},
-    turn::{Keeper, Run},
+    turn::{Keeper, Progress, Run, Until},
 };
 
 /// How long the connections of a conversation are kept that nobody uses.
@@ -36,6 +43,9 @@ pub struct Agent {
     parts: Arc<Parts>,
     store: Arc<dyn Store>,
     awake: Cache<Key, Arc<Awake>>,
+    /// Conversations with a turn under way, however long it takes.
+    running: Arc<Mutex<HashMap<Key, Arc<Awake>>>>,
+    turns: TaskTracker,
 }
 
 /// What a turn is made with.
@@ -46,6 +56,8 @@ pub(crate) struct Parts {
     pub(crate) identity: Option<Identity>,
     pub(crate) approvals: Approvals,
     pub(crate) sampling: Sampling,
+    /// Whether servers can ask the user.
+    pub(crate) asks: bool,
     pub(crate) budget: Budget,
     pub(crate) knowledge: Option<Arc<dyn Knowledge>>,
     pub(crate) system: String,
@@ -59,7 +71,7 @@ struct Awake {
     toolbox: Arc<Toolbox>,
     desk: Arc<Desk>,
     turn: Arc<tokio::sync::Mutex<()>>,
-    stop: std::sync::Mutex<CancellationToken>,
+    stop: Mutex<CancellationToken>,
 }
 
 /// What the user does.
@@ -165,13 +177,21 @@ impl Agent {
                 identity: None,
                 approvals: Approvals::default(),
                 sampling: Sampling::default(),
+                asks: true,
                 budget: Budget::default(),
                 knowledge: None,
                 system: SYSTEM.to_owned(),
                 content: false,
             }),
             store,
-            awake: Cache::builder().max_capacity(AWAKE).time_to_idle(IDLE).build(),
+            // the one that was used last is needed next
+            awake: Cache::builder()
+                .max_capacity(AWAKE)
+                .time_to_idle(IDLE)
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
+            running: Arc::default(),
+            turns: TaskTracker::new(),
         }
     }
 
@@ -229,6 +249,26 @@ impl Agent {
         self.with(|parts| parts.content = true)
     }
 
+    /// The same whose servers cannot ask the user while they work: for turns whose answers to questions would not reach
+    /// them, as in AWS Lambda.
+    #[must_use]
+    pub fn without_questions(self) -> Self {
+        self.with(|parts| parts.asks = false)
+    }
+
+    /// The turns that are under way, for who waits for them.
+    #[must_use]
+    pub fn turns(&self) -> TaskTracker {
+        self.turns.clone()
+    }
+
+    /// Ends the connections to servers in order. For the end of a program; turns are not waited for.
+    pub async fn close(&self) {
+        let awake: Vec<_> = self.awake.iter().map(|(_, awake)| awake).collect();
+        self.awake.invalidate_all();
+        join_all(awake.iter().map(|awake| awake.toolbox.close())).await;
+    }
+
     /// The model.
     #[must_use]
     pub fn model(&self) -> &dyn Model {
@@ -236,19 +276,31 @@ impl Agent {
     }
 
     async fn awake(&self, key: &Key) -> Arc<Awake> {
+        if let Some(running) = self.running().get(key) {
+            return Arc::clone(running);
+        }
         let wake = async {
-            let desk = Desk::new(Arc::clone(&self.parts.model), self.parts.sampling);
-            let desk = Arc::new(desk);
+            let Parts {
+                model,
+                sampling,
+                asks,
+                ..
+            } = &*self.parts;
+            let desk = Arc::new(Desk::new(Arc::clone(model), *sampling, *asks));
             let identity = self.parts.identity.as_ref();
             let tokens = identity.map(|identity| identity.of(Arc::clone(&key.user)));
             Arc::new(Awake {
                 toolbox: Arc::new(Toolbox::new(&self.parts.servers, tokens.as_ref(), &desk)),
                 desk,
                 turn: Arc::default(),
-                stop: std::sync::Mutex::default(),
+                stop: Mutex::default(),
             })
         };
         self.awake.get_with(key.clone(), wake).await
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<Key, Arc<Awake>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins a turn; it has ended by `deadline`, when one is given, and by the budget.
@@ -256,20 +308,35 @@ impl Agent {
     /// # Errors
     /// When it cannot begin; then nothing has changed.
     pub async fn turn(&self, key: &Key, input: Input, deadline: Option<Instant>) -> Result<Turn, Error> {
-        let awake = self.awake(key).await;
+        let (agent, key) = (self.clone(), key.clone());
+        // whoever asks may be gone before it has begun, and half of a beginning is none
+        let beginning = tokio::spawn(async move { agent.begin(key, input, deadline).await });
+        match beginning.await {
+            Ok(begun) => begun,
+            Err(error) => Err(Error::Store(store::Failure::Broken(error.into()))),
+        }
+    }
+
+    async fn begin(self, key: Key, input: Input, deadline: Option<Instant>) -> Result<Turn, Error> {
+        let awake = self.awake(&key).await;
         let Ok(held) = Arc::clone(&awake.turn).try_lock_owned() else {
             return Err(Error::Busy);
         };
         let (mut keeper, mut conversation) = Keeper::load(Arc::clone(&self.store), key.clone()).await?;
         begin(&mut conversation, input)?;
-        keeper.take(&mut conversation).await?;
+        keeper
+            .take(&mut conversation)
+            .await
+            .map_err(|failure| match failure {
+                // another process began one at the same moment
+                store::Failure::Conflict => Error::Busy,
+                failure => Error::Store(failure),
+            })?;
         let (listener, events) = listener();
         let stop = CancellationToken::new();
-        *awake
-            .stop
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = stop.clone();
+        *awake.stop.lock().unwrap_or_else(PoisonError::into_inner) = stop.clone();
         awake.desk.listen(Some(listener.clone()));
+        self.running().insert(key.clone(), Arc::clone(&awake));
         let budget = Instant::now() + self.parts.budget.time;
         let run = Run {
             parts: Arc::clone(&self.parts),
@@ -277,45 +344,53 @@ impl Agent {
             desk: Arc::clone(&awake.desk),
             keeper,
             conversation,
-            listener,
-            stop: stop.clone(),
-            deadline: deadline.map_or(budget, |deadline| deadline.min(budget)),
-            turns: 0,
-            usage: Usage::default(),
+            listener: listener.clone(),
+            until: Until {
+                stop: stop.clone(),
+                deadline: deadline.map_or(budget, |deadline| deadline.min(budget)),
+            },
+            progress: Progress::default(),
         };
-        tokio::spawn(async move {
-            let desk = Arc::clone(&awake.desk);
-            let stop = run.stop.clone();
-            run.go().await;
-            stop.cancel();
-            desk.listen(None);
+        let turns = self.turns.clone();
+        let ending = stop.clone();
+        turns.spawn(async move {
+            let ended = match AssertUnwindSafe(run.go()).catch_unwind().await {
+                Ok(ended) => ended,
+                Err(_panic) => broken(),
+            };
+            // all is put away before it is told, so that whoever hears it can begin the next turn
+            ending.cancel();
+            awake.desk.listen(None);
+            self.running().remove(&key);
             drop(held);
+            listener.tell(Event::Ended(ended)).await;
+            self.tidy();
         });
         Ok(Turn { events, stop })
     }
 
-    /// Ends the turn of a conversation that is under way in this process; false when there is none.
-    pub async fn stop(&self, key: &Key) -> bool {
-        let Some(awake) = self.awake.get(key).await else {
-            return false;
-        };
-        let running = awake.turn.try_lock().is_err();
-        if running {
-            awake
-                .stop
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .cancel();
-        }
-        running
+    /// Has connections ended that nobody has used for a while; the cache does so only when it is used.
+    fn tidy(&self) {
+        let awake = self.awake.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(IDLE + Duration::from_secs(1)).await;
+            awake.run_pending_tasks().await;
+        });
     }
 
-    /// Answers a server's [`Question`](crate::Question); false when it is not asked any more.
+    /// Ends the turn of a conversation that is under way in this process; false when there is none.
+    pub async fn stop(&self, key: &Key) -> bool {
+        let running = self.running().get(key).cloned();
+        let Some(awake) = running else { return false };
+        awake.stop.lock().unwrap_or_else(PoisonError::into_inner).cancel();
+        true
+    }
+
+    /// Answers a server's [`Question`](crate::Question) in a turn that is under way in this process; false when it is not
+    /// asked any more.
     pub async fn reply(&self, key: &Key, question: &str, reply: Reply) -> bool {
-        match self.awake.get(key).await {
-            Some(awake) => awake.desk.reply(question, reply),
-            None => false,
-        }
+        let running = self.running().get(key).cloned();
+        running.is_some_and(|awake| awake.desk.reply(question, reply))
     }
 
     /// A conversation; an empty one when there is none of this name.
@@ -344,6 +419,10 @@ impl Agent {
     /// # Errors
     /// When a turn of it is under way, or the store fails.
     pub async fn remove(&self, key: &Key) -> Result<(), Error> {
+        let awake = self.awake(key).await;
+        let Ok(_held) = Arc::clone(&awake.turn).try_lock_owned() else {
+            return Err(Error::Busy);
+        };
         if self.view(key).await?.standing == Standing::Running {
             return Err(Error::Busy);
         }
@@ -368,6 +447,21 @@ impl Agent {
     }
 }
 
+/// How a turn ends that broke.
+fn broken() -> Ended {
+    let reference = skydock::reference();
+    tracing::error!(reference, "a turn broke");
+    Ended {
+        outcome: Outcome::Failed,
+        detail: Some(format!(
+            "a fault of the agent, reference {reference}; what was said is kept, and the turn can be resumed in {} s",
+            crate::conversation::LEASE.as_secs()
+        )),
+        turns: 0,
+        usage: Usage::default(),
+    }
+}
+
 /// Takes what the user does into the conversation.
 fn begin(conversation: &mut Conversation, input: Input) -> Result<(), Error> {
     let standing = conversation.standing(Timestamp::now());
@@ -386,8 +480,13 @@ fn begin(conversation: &mut Conversation, input: Input) -> Result<(), Error> {
                 }
             });
             conversation.add(Role::User, vec![Block::Text { text }]);
+            conversation.note_title();
         }
         Input::Decide(decisions) => {
+            if conversation.asked().next().is_none() {
+                let id = decisions.first().map(|decision| decision.id.clone());
+                return Err(NotAsked(id.unwrap_or_default()).into());
+            }
             for decision in &decisions {
                 conversation.decide(decision)?;
             }

@@ -19,6 +19,9 @@ const TITLE: usize = 80;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Conversation {
+    /// What it is about; the first words, when that was not noted.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    title: String,
     /// What was said. Roles alternate; the first is the user's.
     pub messages: Vec<Message>,
     /// The calls of the last message that are not all answered yet.
@@ -47,6 +50,9 @@ pub(crate) struct Lease {
 pub struct Pending {
     /// The call.
     pub call: ToolCall,
+    /// The server that has the tool.
+    #[serde(default)]
+    pub server: String,
     /// How far it is.
     pub stand: Stand,
 }
@@ -112,6 +118,9 @@ impl Conversation {
     /// What it is about, in its first words.
     #[must_use]
     pub fn title(&self) -> String {
+        if !self.title.is_empty() {
+            return self.title.clone();
+        }
         let first = self
             .messages
             .iter()
@@ -123,21 +132,33 @@ impl Conversation {
     }
 
     /// The calls that wait for the user's decision.
-    pub fn asked(&self) -> impl Iterator<Item = (&ToolCall, Reason)> {
+    pub fn asked(&self) -> impl Iterator<Item = (&Pending, Reason)> {
         self.pending.iter().filter_map(|pending| match pending.stand {
-            Stand::Asked(reason) => Some((&pending.call, reason)),
+            Stand::Asked(reason) => Some((pending, reason)),
             _ => None,
         })
     }
 
-    /// Takes it for a process, which has to say so again before the lease ends.
-    pub(crate) fn hold(&mut self, holder: &str) {
+    /// Whether a call of this id was made, or is to be made.
+    pub(crate) fn has_call(&self, id: &str) -> bool {
+        let calls = self.messages.iter().flat_map(Message::calls);
+        calls.into_iter().any(|call| call.id == id)
+    }
+
+    /// Takes it for a process, which has to say so again before the lease ends; gives when that is.
+    pub(crate) fn hold(&mut self, holder: &str) -> Timestamp {
         let until = Timestamp::now().saturating_add(LEASE).unwrap_or(Timestamp::MAX);
         self.open = true;
         self.lease = Some(Lease {
             holder: holder.to_owned(),
             until,
         });
+        until
+    }
+
+    /// Notes what it is about, which what is left out later does not change.
+    pub(crate) fn note_title(&mut self) {
+        self.title = self.title();
     }
 
     /// Ends a turn.
@@ -232,6 +253,7 @@ mod tests {
         let mut conversation = Conversation::default();
         let pending = |(id, stand)| Pending {
             call: call(id),
+            server: String::new(),
             stand,
         };
         let done = Stand::Done(ToolResult::error("b", "no"));

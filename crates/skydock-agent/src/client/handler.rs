@@ -38,11 +38,13 @@ impl Handler {
     pub(super) fn new(setup: &Setup, user: Arc<dyn User>) -> Self {
         let (version, roots) = (setup.era.handshake_version(), &setup.roots);
         let mut capabilities = ClientCapabilities::default();
-        capabilities.elicitation = Some(
-            ElicitationCapability::new()
-                .with_form(FormElicitationCapability::default())
-                .with_url(UrlElicitationCapability::default()),
-        );
+        if user.asks() {
+            capabilities.elicitation = Some(
+                ElicitationCapability::new()
+                    .with_form(FormElicitationCapability::default())
+                    .with_url(UrlElicitationCapability::default()),
+            );
+        }
         if user.samples() {
             capabilities.sampling = Some(SamplingCapability::default());
         }

@@ -12,6 +12,11 @@ pub trait User: Send + Sync + 'static {
     /// Answers a question: a form to fill in, or a page to visit.
     fn answer<'a>(&'a self, question: &'a ElicitRequestParams) -> BoxFuture<'a, ElicitResult>;
 
+    /// Whether servers may ask it ([`User::answer`]).
+    fn asks(&self) -> bool {
+        true
+    }
+
     /// Is told how far a request has come.
     fn progress(&self, _progress: &ProgressNotificationParam) {}
 

@@ -51,13 +51,20 @@ impl Assembly {
             }
             Part::Call { id, name } => {
                 let input = String::new();
-                self.blocks.insert(block, Open::Call { id, name, input });
+                let call = Open::Call {
+                    id,
+                    name,
+                    input,
+                    over: false,
+                };
+                self.blocks.insert(block, call);
             }
             Part::Input(more) => {
-                if let Some(Open::Call { input, .. }) = self.blocks.get_mut(&block)
-                    && input.len().saturating_add(more.len()) <= LONGEST_INPUT
-                {
-                    input.push_str(&more);
+                if let Some(Open::Call { input, over, .. }) = self.blocks.get_mut(&block) {
+                    *over |= input.len().saturating_add(more.len()) > LONGEST_INPUT;
+                    if !*over {
+                        input.push_str(&more);
+                    }
                 }
             }
             Part::Stop(stop) => self.stop = stop,
@@ -78,8 +85,18 @@ fn close(open: Open) -> Option<Block> {
     match open {
         Open::Text(text) => (!text.is_empty()).then_some(Block::Text { text }),
         Open::Reasoning(reasoning) => Some(Block::Reasoning(reasoning)),
-        Open::Call { id, name, input } => {
-            let (input, fault) = read(&input);
+        Open::Call {
+            id,
+            name,
+            input,
+            over,
+        } => {
+            let (input, fault) = if over {
+                let fault = format!("the arguments are longer than {LONGEST_INPUT} bytes");
+                (Value::Object(Map::new()), Some(fault))
+            } else {
+                read(&input)
+            };
             Some(Block::Call(ToolCall {
                 id,
                 name,

@@ -37,13 +37,15 @@ pub enum Sampling {
 /// The longest answer that a server gets, in tokens.
 const LONGEST_SAMPLE: u32 = 4_096;
 /// How much of what a server wants to be answered the user is shown, in characters.
-const SHOWN: usize = 500;
+const SHOWN: usize = 2_000;
 
 /// The questions of a conversation that are open, and who listens to it.
 #[derive(Debug)]
 pub(crate) struct Desk {
     model: Arc<dyn Model>,
     sampling: Sampling,
+    /// Whether the user can be asked while a server works.
+    asks: bool,
     /// What answers for servers have cost.
     spent: Mutex<Usage>,
     listener: Mutex<Option<Listener>>,
@@ -81,10 +83,11 @@ impl From<Reply> for ElicitResult {
 }
 
 impl Desk {
-    pub(crate) fn new(model: Arc<dyn Model>, sampling: Sampling) -> Self {
+    pub(crate) fn new(model: Arc<dyn Model>, sampling: Sampling, asks: bool) -> Self {
         Self {
             model,
             sampling,
+            asks,
             spent: Mutex::default(),
             listener: Mutex::default(),
             open: Mutex::default(),
@@ -104,6 +107,15 @@ impl Desk {
             // nobody is left who could answer
             self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
+    }
+
+    /// Whether the user has a question before them.
+    pub(crate) fn is_asking(&self) -> bool {
+        !self
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
     }
 
     /// Answers a question; false when nobody asks it any more.
@@ -155,27 +167,36 @@ impl Desk {
             return Reply::Cancel;
         };
         let (sender, receiver) = oneshot::channel();
+        let _open = Open {
+            desk: self,
+            id: question.id.clone(),
+        };
         self.open
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(question.id.clone(), sender);
-        listener.tell(Event::Question(question)).await;
+        if !listener.tell(Event::Question(question)).await {
+            return Reply::Cancel;
+        }
         receiver.await.unwrap_or(Reply::Cancel)
     }
 
     /// Has the model answer for a server, when the user agrees.
     async fn sample(&self, server: &str, sample: Sample) -> Result<Sampled, String> {
         if self.sampling == Sampling::Ask {
-            let last = sample
-                .messages
-                .last()
-                .map(|(_, text)| text.chars().take(SHOWN).collect::<String>());
+            let mut shown: String = sample.system.iter().map(|system| format!("{system}\n")).collect();
+            for (user, text) in &sample.messages {
+                shown.push_str(&format!("{}: {text}\n", if *user { "user" } else { "model" }));
+            }
+            if let Some((cut, _)) = shown.char_indices().nth(SHOWN) {
+                shown.truncate(cut);
+                shown.push('…');
+            }
             let question = Question {
                 id: Uuid::new_v4().to_string(),
                 server: server.to_owned(),
                 message: format!(
-                    "May the model answer this for {server}, and may {server} read the answer? {:?}",
-                    last.unwrap_or_default()
+                    "May the model answer this for {server}, and may {server} read the answer? {shown:?}"
                 ),
                 schema: Some(json!({"type": "object", "properties": {}})),
                 url: None,
@@ -211,6 +232,19 @@ impl Desk {
             model: self.model.name().to_owned(),
             cut: stop == Stop::MaxTokens,
         })
+    }
+}
+
+/// A question that is asked, until this is dropped: whoever asked it may be gone.
+struct Open<'a> {
+    desk: &'a Desk,
+    id: String,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        let mut open = self.desk.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.remove(&self.id);
     }
 }
 
@@ -250,7 +284,15 @@ impl User for Window {
     }
 
     fn samples(&self) -> bool {
-        self.desk.sampling != Sampling::Never
+        match self.desk.sampling {
+            Sampling::Ask => self.desk.asks,
+            Sampling::Allow => true,
+            Sampling::Never => false,
+        }
+    }
+
+    fn asks(&self) -> bool {
+        self.desk.asks
     }
 
     fn sample(&self, sample: Sample) -> BoxFuture<'_, Result<Sampled, String>> {

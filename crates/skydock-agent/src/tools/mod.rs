@@ -63,12 +63,21 @@ pub(crate) struct Entitled {
 /// Two tools would have one name.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the tool {name:?} is offered by {first} and by {second}; give one of them a name of its own, such as other={second}"
+    "the tool {name:?} is offered by {first} and by {second}; {}",
+    remedy(first, second)
 )]
 pub struct Collision {
     name: String,
     first: String,
     second: String,
+}
+
+fn remedy(first: &str, second: &str) -> String {
+    if first == second {
+        return "models cannot tell two of its tools apart by their names, so leave this server out"
+            .to_owned();
+    }
+    format!("give one of them a name of its own, such as other={second}")
 }
 
 impl Entitled {
@@ -169,6 +178,13 @@ impl Toolbox {
     }
 }
 
+impl Toolbox {
+    /// Ends all connections in order.
+    pub(crate) async fn close(&self) {
+        join_all(self.servers.iter().map(Server::close)).await;
+    }
+}
+
 impl Shelf {
     fn new(servers: &[Server], offers: Vec<Result<Arc<Offer>, String>>) -> Result<Self, Collision> {
         let mut shelf = Self::default();
@@ -235,7 +251,11 @@ fn read(id: &str, result: &CallToolResult) -> ToolResult {
     ToolResult {
         id: id.to_owned(),
         text,
-        structured: result.structured_content.clone(),
+        // what is cut for the model is of no use to programs either
+        structured: result
+            .structured_content
+            .clone()
+            .filter(|structured| structured.to_string().len() <= LONGEST_RESULT),
         is_error: result.is_error == Some(true),
     }
 }

@@ -119,10 +119,18 @@ impl Server {
         let server = client.server();
         let instructions = server.as_ref().and_then(|server| server.instructions.clone());
         let none = server.is_some_and(|server| server.capabilities.tools.is_none());
-        let tools = if none {
-            Ok(Vec::new())
-        } else {
-            client.tools().await
+        // as long as for the handshake: a conversation waits for it
+        let patience = self.0.upstream.setup.patience;
+        let tools = async {
+            if none {
+                Ok(Vec::new())
+            } else {
+                client.tools().await
+            }
+        };
+        let tools = match tokio::time::timeout(patience, tools).await {
+            Ok(tools) => tools,
+            Err(_elapsed) => Err(Error::Overdue { patience }),
         };
         match tools {
             Ok(tools) => {
@@ -164,6 +172,14 @@ impl Server {
                     }
                 }
             }
+        }
+    }
+
+    /// Ends the connection in order.
+    pub(super) async fn close(&self) {
+        let client = self.state().client.take();
+        if let Some(client) = client.and_then(Arc::into_inner) {
+            client.close().await;
         }
     }
 

@@ -6,7 +6,7 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures::StreamExt as _;
 use tracing::Instrument as _;
 
-use super::{End, Run};
+use super::{End, Run, keeper::Over};
 use crate::{
     event::{Event, Outcome},
     listener::Listener,
@@ -18,6 +18,16 @@ use crate::{
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
+/// What the model is asked.
+pub(super) struct Asking<'a> {
+    pub(super) system: &'a str,
+    pub(super) tools: &'a [Spec],
+    pub(super) messages: Vec<Message>,
+    pub(super) longest: Option<u32>,
+    /// Whether what it says is for the user.
+    pub(super) aloud: bool,
+}
+
 /// What came of asking.
 pub(super) enum Asked {
     Answer(Message, Stop, Usage),
@@ -28,7 +38,7 @@ pub(super) enum Asked {
 }
 
 impl Run {
-    pub(super) async fn ask(&mut self, system: &str, tools: &[Spec]) -> Result<Asked, End> {
+    pub(super) async fn ask(&mut self, asking: &Asking<'_>) -> Result<Asked, End> {
         let mut waits = ExponentialBuilder::default()
             .with_min_delay(FIRST_WAIT)
             .with_max_delay(LONGEST_WAIT)
@@ -37,28 +47,29 @@ impl Run {
             .build();
         loop {
             let mut assembly = Assembly::default();
-            let failure = match self.ask_once(system, tools, &mut assembly).await? {
-                Some(Ok(())) => {
-                    let (message, stop, usage) = assembly.finish();
-                    return Ok(Asked::Answer(message, stop, usage));
-                }
-                Some(Err(failure)) => failure,
-                None => {
-                    let (message, _, usage) = assembly.finish();
-                    self.usage += usage;
-                    return Ok(self.cut(message));
+            let heard = self.ask_once(asking, &mut assembly).await?;
+            let (message, stop, usage) = assembly.finish();
+            let failure = match heard {
+                Ok(Ok(())) => return Ok(Asked::Answer(message, stop, usage)),
+                Ok(Err(failure)) => failure,
+                Err(over) => {
+                    self.spend(usage);
+                    return Ok(cut(message, over));
                 }
             };
+            self.spend(usage);
             tracing::warn!(error = %failure, "the model did not answer");
-            let failed =
-                |failure: Failure| Asked::Ended(Vec::new(), Outcome::Failed, Some(failure.to_string()));
             let wait = match &failure {
                 Failure::Overflow(_) => return Ok(Asked::TooLong),
                 failure if failure.is_passing() => waits.next(),
                 _ => None,
             };
             let Some(wait) = wait else {
-                return Ok(failed(failure));
+                return Ok(Asked::Ended(
+                    Vec::new(),
+                    Outcome::Failed,
+                    Some(failure.to_string()),
+                ));
             };
             let wait = match &failure {
                 Failure::Throttled {
@@ -66,25 +77,37 @@ impl Run {
                 } => wait.max(*after),
                 _ => wait,
             };
-            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            let reason = failure.to_string();
-            self.listener.tell(Event::Again { reason, wait_ms }).await;
-            let waiting = tokio::time::sleep(wait);
-            tokio::select! {
-                done = self.keeper.during(&mut self.conversation, waiting) => done?,
-                () = self.stop.cancelled() => return Ok(self.cut(Message::assistant(""))),
-                () = tokio::time::sleep_until(self.deadline) => return Ok(failed(failure)),
+            if asking.aloud {
+                let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                let reason = failure.to_string();
+                self.listener.tell(Event::Again { reason, wait_ms }).await;
+            }
+            let waited = self.within(tokio::time::sleep(wait)).await?;
+            match waited {
+                Ok(()) => {}
+                Err(Over::Stopped) => return Ok(cut(Message::assistant(""), Over::Stopped)),
+                Err(Over::Late) => {
+                    return Ok(Asked::Ended(
+                        Vec::new(),
+                        Outcome::Failed,
+                        Some(failure.to_string()),
+                    ));
+                }
             }
         }
     }
 
-    /// `None` when it was stopped, or its time is used up.
+    /// Counts what an answer has cost.
+    pub(super) fn spend(&mut self, usage: Usage) {
+        self.progress.usage += usage;
+        self.conversation.usage += usage;
+    }
+
     async fn ask_once(
         &mut self,
-        system: &str,
-        tools: &[Spec],
+        asking: &Asking<'_>,
         assembly: &mut Assembly,
-    ) -> Result<Option<Result<(), Failure>>, End> {
+    ) -> Result<Result<Result<(), Failure>, Over>, End> {
         let model = std::sync::Arc::clone(&self.parts.model);
         let span = tracing::info_span!(
             "chat",
@@ -95,32 +118,36 @@ impl Run {
             gen_ai.request.model = model.name(),
             gen_ai.output.type = "text",
         );
-        // the store is told about the lease while the model is at work, so it works on a copy
-        let messages = self.conversation.messages.clone();
         let user = self.keeper.user().to_owned();
         let request = Request {
-            system,
-            messages: &messages,
-            tools,
-            max_tokens: self.parts.budget.answer,
+            system: asking.system,
+            messages: &asking.messages,
+            tools: asking.tools,
+            max_tokens: asking.longest,
             user: &user,
         };
-        let asking = hear(&*model, request, &self.listener, assembly).instrument(span);
-        tokio::select! {
-            biased;
-            heard = self.keeper.during(&mut self.conversation, asking) => Ok(Some(heard?)),
-            () = self.stop.cancelled() => Ok(None),
-            () = tokio::time::sleep_until(self.deadline) => Ok(None),
-        }
+        let listener = asking.aloud.then(|| self.listener.clone());
+        let hearing = hear(&*model, request, listener.as_ref(), assembly).instrument(span);
+        Ok(self.within(hearing).await?)
     }
+}
 
-    /// What is left of an answer that was cut off.
-    fn cut(&self, message: Message) -> Asked {
-        if self.stop.is_cancelled() {
-            return Asked::Ended(message.blocks, Outcome::Stopped, None);
+/// What is left of an answer that was cut off.
+fn cut(message: Message, over: Over) -> Asked {
+    let (outcome, detail) = over.outcome();
+    Asked::Ended(message.blocks, outcome, detail)
+}
+
+impl Over {
+    /// How a turn ends with it.
+    pub(super) fn outcome(self) -> (Outcome, Option<String>) {
+        match self {
+            Self::Stopped => (Outcome::Stopped, None),
+            Self::Late => (
+                Outcome::Budget,
+                Some("the time for this turn is used up".to_owned()),
+            ),
         }
-        let detail = Some("the time for this turn is used up".to_owned());
-        Asked::Ended(message.blocks, Outcome::Budget, detail)
     }
 }
 
@@ -128,23 +155,24 @@ impl Run {
 async fn hear(
     model: &dyn Model,
     request: Request<'_>,
-    listener: &Listener,
+    listener: Option<&Listener>,
     assembly: &mut Assembly,
 ) -> Result<(), Failure> {
     let mut pieces = model.ask(request).await?;
     while let Some(piece) = pieces.next().await {
         let piece = piece?;
-        match &piece.what {
-            Part::Text(text) if !text.is_empty() => {
-                listener.tell(Event::Text { text: text.clone() }).await;
-            }
-            Part::Reasoning(reasoning) if !reasoning.text.is_empty() => {
-                let text = reasoning.text.clone();
-                listener.tell(Event::Reasoning { text }).await;
-            }
-            _ => {}
-        }
+        let event = match &piece.what {
+            Part::Text(text) if !text.is_empty() => Some(Event::Text { text: text.clone() }),
+            Part::Reasoning(reasoning) if !reasoning.text.is_empty() => Some(Event::Reasoning {
+                text: reasoning.text.clone(),
+            }),
+            _ => None,
+        };
+        // kept before it is told: a listener may be slow, and the time may be up
         assembly.add(piece);
+        if let (Some(listener), Some(event)) = (listener, event) {
+            listener.tell(event).await;
+        }
     }
     Ok(())
 }

@@ -1,20 +1,26 @@
 //! The calls that a model wants: judged, asked for, made beside each other, and answered in their order.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures::{StreamExt as _, stream};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::{End, Run};
+use super::{End, Run, keeper::Lease};
 use crate::{
     approval::Verdict,
     conversation::{Pending, Stand},
     event::{Call, Event, Outcome},
     listener::Listener,
     message::{ToolCall, ToolResult},
-    tools::{Entitled, Shelf, unknown},
+    tools::{Desk, Entitled, Shelf, unknown},
 };
+
+/// How often the time of a call is looked at.
+const TICK: Duration = Duration::from_millis(200);
 
 /// Where a call stands among the others, and what it is.
 struct Job {
@@ -23,14 +29,34 @@ struct Job {
     tool: Arc<Entitled>,
 }
 
+/// What all calls of a turn are made with.
+#[derive(Clone)]
+struct Making {
+    longest: Duration,
+    listener: Listener,
+    desk: Arc<Desk>,
+    lease: Lease,
+    content: bool,
+    /// What they come to, and which have begun.
+    results: Arc<Mutex<Vec<(bool, Option<ToolResult>)>>>,
+}
+
 impl Run {
-    /// What is to happen with each call.
-    pub(super) fn judge(&self, shelf: &Shelf, calls: Vec<ToolCall>) -> Vec<Pending> {
-        let judge = |call: ToolCall| {
+    /// What is to happen with each call. What is not made is told at once.
+    pub(super) async fn judge(&self, shelf: &Shelf, calls: Vec<ToolCall>) -> Vec<Pending> {
+        let mut judged = Vec::new();
+        for call in calls {
+            let server = shelf.find(&call.name).map(|tool| tool.server());
+            let server = server.unwrap_or_default();
             let stand = self.stand(shelf, &call);
-            Pending { call, stand }
-        };
-        calls.into_iter().map(judge).collect()
+            if let Stand::Done(result) = &stand {
+                self.listener.tell(Event::Call(told(&call, &server))).await;
+                let result = result.clone();
+                self.listener.tell(Event::Result { result, took_ms: 0 }).await;
+            }
+            judged.push(Pending { call, server, stand });
+        }
+        judged
     }
 
     fn stand(&self, shelf: &Shelf, call: &ToolCall) -> Stand {
@@ -50,10 +76,7 @@ impl Run {
         match self.parts.approvals.judge(&call.name, tool.annotations()) {
             Verdict::Allow => Stand::Allowed,
             Verdict::Ask(reason) => Stand::Asked(reason),
-            Verdict::Deny => {
-                let text = format!("The owner of this agent does not allow {}.", call.name);
-                Stand::Done(ToolResult::error(&call.id, text))
-            }
+            Verdict::Deny => Stand::Done(denied(call)),
         }
     }
 
@@ -63,26 +86,18 @@ impl Run {
         let jobs = self.jobs(shelf);
         if !jobs.is_empty() {
             self.begin(&jobs).await?;
-            let ended = self.make(jobs).await?;
-            if let Some((outcome, detail)) = ended {
-                self.conversation.give_up(|stand| match stand {
-                    Stand::Begun => unknown("the turn ended while it was made"),
-                    _ => "The turn ended before this call was made.".to_owned(),
-                });
-                return Err(End::With(outcome, detail));
-            }
+            self.make(jobs).await?;
         }
         let asked: Vec<_> = self
             .conversation
             .asked()
-            .map(|(call, reason)| (call.clone(), reason))
+            .map(|(pending, reason)| (told(&pending.call, &pending.server), reason))
             .collect();
         if asked.is_empty() {
             self.conversation.hand_over();
             return Ok(());
         }
         for (call, reason) in asked {
-            let call = told(&call, shelf.find(&call.name).map(|tool| &**tool));
             self.listener.tell(Event::Approval { call, reason }).await;
         }
         Err(End::With(Outcome::Waiting, None))
@@ -106,7 +121,7 @@ impl Run {
         }
     }
 
-    /// The calls that may be made, by what is known of their tools now.
+    /// The calls that may be made, by what is known of their tools, and by the rules that hold now.
     fn jobs(&mut self, shelf: &Shelf) -> Vec<Job> {
         let mut jobs = Vec::new();
         for (index, pending) in self.conversation.pending.iter_mut().enumerate() {
@@ -114,26 +129,37 @@ impl Run {
                 continue;
             }
             let call = pending.call.clone();
-            match shelf.find(&call.name) {
-                Some(tool) => jobs.push(Job {
-                    index,
-                    call,
-                    tool: Arc::clone(tool),
-                }),
-                None => {
-                    let text = format!(
-                        "The tool {} is not there any more; the call was not made.",
-                        call.name
-                    );
-                    pending.stand = Stand::Done(ToolResult::error(&call.id, text));
-                }
+            let tool = shelf.find(&call.name);
+            // what was allowed was a tool of this server, and of no other that has the name now
+            let tool = tool.filter(|tool| pending.server.is_empty() || tool.server() == pending.server);
+            let Some(tool) = tool else {
+                let text = format!(
+                    "The tool {} is not there any more; the call was not made.",
+                    call.name
+                );
+                pending.stand = Stand::Done(ToolResult::error(&call.id, text));
+                continue;
+            };
+            if self.parts.approvals.judge(&call.name, tool.annotations()) == Verdict::Deny {
+                pending.stand = Stand::Done(denied(&call));
+                continue;
             }
+            jobs.push(Job {
+                index,
+                call,
+                tool: Arc::clone(tool),
+            });
         }
         jobs
     }
 
-    /// Notes that the calls are being made, before they are: whoever goes on after a crash must not make one twice.
+    /// Notes that the calls are being made, before they are: whoever goes on after a crash must not make one twice. It is
+    /// told before it is noted, so that nothing stands between the note and the calls.
     async fn begin(&mut self, jobs: &[Job]) -> Result<(), End> {
+        for job in jobs {
+            let call = told(&job.call, &job.tool.server());
+            self.listener.tell(Event::Call(call)).await;
+        }
         for job in jobs {
             if let Some(pending) = self.conversation.pending.get_mut(job.index) {
                 pending.stand = Stand::Begun;
@@ -142,68 +168,62 @@ impl Run {
         if jobs.iter().any(|job| !job.tool.is_read_only()) {
             self.keeper.take(&mut self.conversation).await?;
         }
-        for job in jobs {
-            let call = told(&job.call, Some(&job.tool));
-            self.listener.tell(Event::Call(call)).await;
-        }
         Ok(())
     }
 
-    /// Makes the calls, some at once; tells why the turn ends, when it does.
-    async fn make(&mut self, jobs: Vec<Job>) -> Result<Option<(Outcome, Option<String>)>, End> {
-        let (longest, listener) = (self.parts.budget.call, self.listener.clone());
-        let content = self.parts.content;
-        let mut results: Vec<Option<ToolResult>> = Vec::new();
-        results.resize(self.conversation.pending.len(), None);
-        let making = stream::iter(jobs)
-            .map(|job| make_one(job, longest, listener.clone(), content))
-            .buffer_unordered(self.parts.budget.parallel.max(1))
-            .for_each(|(index, result)| {
-                if let Some(place) = results.get_mut(index) {
-                    *place = Some(result);
-                }
-                std::future::ready(())
-            });
-        let ended = tokio::select! {
-            biased;
-            done = self.keeper.during(&mut self.conversation, making) => { done?; None }
-            () = self.stop.cancelled() => Some((Outcome::Stopped, None)),
-            () = tokio::time::sleep_until(self.deadline) => {
-                Some((Outcome::Budget, Some("the time for this turn is used up".to_owned())))
-            }
+    /// Makes the calls, some at once.
+    async fn make(&mut self, jobs: Vec<Job>) -> Result<(), End> {
+        let results = Arc::new(Mutex::new(vec![(false, None); self.conversation.pending.len()]));
+        let making = Making {
+            longest: self.parts.budget.call,
+            listener: self.listener.clone(),
+            desk: Arc::clone(&self.desk),
+            lease: self.keeper.lease(),
+            content: self.parts.content,
+            results: Arc::clone(&results),
         };
-        for (pending, result) in self.conversation.pending.iter_mut().zip(results) {
-            if let Some(result) = result {
-                pending.stand = Stand::Done(result);
+        let all = stream::iter(jobs)
+            .map(|job| make_one(job, making.clone()))
+            .buffer_unordered(self.parts.budget.parallel.max(1))
+            .for_each(std::future::ready);
+        let made = self.within(all).await;
+        let results = std::mem::take(&mut *results.lock().unwrap_or_else(PoisonError::into_inner));
+        for (pending, (begun, result)) in self.conversation.pending.iter_mut().zip(results) {
+            match result {
+                Some(result) => pending.stand = Stand::Done(result),
+                None if pending.stand == Stand::Begun && !begun => pending.stand = Stand::Allowed,
+                None => {}
             }
         }
-        Ok(ended)
+        made?.map_err(End::from)
     }
 }
 
 /// Makes a call in a task of its own, so that one that panics ends nothing else.
-async fn make_one(job: Job, longest: Duration, listener: Listener, content: bool) -> (usize, ToolResult) {
+async fn make_one(job: Job, making: Making) {
     let Job { index, call, tool } = job;
     let id = call.id.clone();
+    let note = |begun: bool, result: Option<ToolResult>| {
+        let mut results = making.results.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = results.get_mut(index) {
+            *place = (begun, result);
+        }
+    };
+    // the machine may have slept, or the environment been frozen, since it was noted that this call is made
+    if !tool.is_read_only() && !making.lease.holds() {
+        let text = "The call was not made: this process was away for too long, and another may be at it.";
+        note(false, Some(ToolResult::error(&id, text)));
+        return;
+    }
+    note(true, None);
     let began = Instant::now();
-    let span = tracing::info_span!(
-        "execute_tool",
-        otel.name = format!("execute_tool {}", call.name),
-        otel.kind = "internal",
-        gen_ai.operation.name = "execute_tool",
-        gen_ai.tool.name = call.name,
-        gen_ai.tool.call.id = call.id,
-        gen_ai.tool.type = "extension",
-        mcp.method.name = "tools/call",
-        gen_ai.tool.call.arguments = content.then(|| call.input.to_string()),
-        gen_ai.tool.call.result = tracing::field::Empty,
-        error.type = tracing::field::Empty,
-    );
-    let making = async move { tokio::time::timeout(longest, tool.call(&call)).await };
-    let task = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(making.instrument(span.clone())));
+    let span = span(&call, making.content);
+    let (longest, desk) = (making.longest, Arc::clone(&making.desk));
+    let working = async move { in_time(longest, &desk, tool.call(&call)).await };
+    let task = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(working.instrument(span.clone())));
     let result = match task.await {
-        Ok(Ok(result)) => result,
-        Ok(Err(_elapsed)) => ToolResult::error(
+        Ok(Some(result)) => result,
+        Ok(None) => ToolResult::error(
             &id,
             unknown(&format!("it took longer than {} s", longest.as_secs())),
         ),
@@ -219,27 +239,65 @@ async fn make_one(job: Job, longest: Duration, listener: Listener, content: bool
     if result.is_error {
         span.record("error.type", "tool_error");
     }
-    if content {
+    if making.content {
         span.record("gen_ai.tool.call.result", &*result.text);
     }
+    // kept before it is told: a listener may be slow, and the time may be up
+    note(true, Some(result.clone()));
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let told = result.clone();
-    listener
-        .tell(Event::Result {
-            result: told,
-            took_ms,
-        })
-        .await;
-    (index, result)
+    making.listener.tell(Event::Result { result, took_ms }).await;
+}
+
+fn span(call: &ToolCall, content: bool) -> tracing::Span {
+    tracing::info_span!(
+        "execute_tool",
+        otel.name = format!("execute_tool {}", call.name),
+        otel.kind = "internal",
+        gen_ai.operation.name = "execute_tool",
+        gen_ai.tool.name = call.name,
+        gen_ai.tool.call.id = call.id,
+        gen_ai.tool.type = "extension",
+        mcp.method.name = "tools/call",
+        gen_ai.tool.call.arguments = content.then(|| call.input.to_string()),
+        gen_ai.tool.call.result = tracing::field::Empty,
+        error.type = tracing::field::Empty,
+    )
+}
+
+/// The outcome, when it comes in time. The time that a person takes to answer a question does not count.
+async fn in_time<T>(longest: Duration, desk: &Desk, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    let mut left = longest;
+    loop {
+        let tick = left.min(TICK);
+        tokio::select! {
+            biased;
+            done = &mut work => return Some(done),
+            () = tokio::time::sleep(tick) => {}
+        }
+        if !desk.is_asking() {
+            left = left.saturating_sub(tick);
+        }
+        if left.is_zero() {
+            return None;
+        }
+    }
+}
+
+fn denied(call: &ToolCall) -> ToolResult {
+    ToolResult::error(
+        &call.id,
+        format!("The owner of this agent does not allow {}.", call.name),
+    )
 }
 
 /// A call, as listeners are told of it.
-fn told(call: &ToolCall, tool: Option<&Entitled>) -> Call {
+fn told(call: &ToolCall, server: &str) -> Call {
     Call {
         id: call.id.clone(),
         name: call.name.clone(),
         title: call.title.clone(),
-        server: tool.map(Entitled::server).unwrap_or_default(),
+        server: server.to_owned(),
         input: call.input.clone(),
     }
 }

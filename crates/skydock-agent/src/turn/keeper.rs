@@ -1,8 +1,17 @@
 //! Keeps a conversation for this process while it is at it, and stores it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::FutureExt as _;
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -12,6 +21,14 @@ use crate::{
 
 /// How often a process says that it is still at it.
 const BEAT: Duration = Duration::from_secs(5);
+/// How soon it says so again when the store did not take it.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long after one another the end of a turn is tried to be stored.
+const LAST: [Duration; 3] = [
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+];
 
 /// The conversation's place in the store, and the version that was read or written last.
 #[derive(Debug)]
@@ -20,6 +37,34 @@ pub(crate) struct Keeper {
     key: Key,
     version: Option<String>,
     holder: String,
+    lease: Lease,
+}
+
+/// Until when this process has the conversation for itself. Clones know the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lease(Arc<AtomicI64>);
+
+impl Lease {
+    /// Whether nobody else can be at the conversation.
+    pub(crate) fn holds(&self) -> bool {
+        Timestamp::now().as_millisecond() < self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Why something that was waited for is not waited for any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// The user stopped the turn.
+    Stopped,
+    /// The time for it is used up.
+    Late,
+}
+
+/// Until when a turn waits for anything.
+#[derive(Debug, Clone)]
+pub(crate) struct Until {
+    pub(crate) stop: CancellationToken,
+    pub(crate) deadline: Instant,
 }
 
 impl Keeper {
@@ -34,12 +79,12 @@ impl Keeper {
             }
             None => (None, Conversation::default()),
         };
-        let holder = Uuid::new_v4().to_string();
         let keeper = Self {
             store,
             key,
             version,
-            holder,
+            holder: Uuid::new_v4().to_string(),
+            lease: Lease::default(),
         };
         Ok((keeper, conversation))
     }
@@ -53,14 +98,20 @@ impl Keeper {
         self.key.name()
     }
 
+    pub(crate) fn lease(&self) -> Lease {
+        self.lease.clone()
+    }
+
     /// Takes the conversation for this process, and stores it.
     pub(crate) async fn take(&mut self, conversation: &mut Conversation) -> Result<(), Failure> {
-        conversation.hold(&self.holder);
-        self.save(conversation).await
+        let until = conversation.hold(&self.holder);
+        self.save(conversation).await?;
+        self.lease.0.store(until.as_millisecond(), Ordering::Release);
+        Ok(())
     }
 
     /// Stores it as it is.
-    pub(crate) async fn save(&mut self, conversation: &Conversation) -> Result<(), Failure> {
+    async fn save(&mut self, conversation: &Conversation) -> Result<(), Failure> {
         let body = serde_json::to_vec(conversation).map_err(|error| Failure::Broken(error.into()))?;
         let draft = Draft {
             replaces: self.version.as_deref(),
@@ -71,18 +122,48 @@ impl Keeper {
         Ok(())
     }
 
-    /// Waits for something, and meanwhile says that this process is still at it. `stored` is what the store has.
+    /// Stores how a turn ended. A store that does not answer is asked again: what was done is worth it.
+    pub(crate) async fn finish(&mut self, conversation: &Conversation) -> Result<(), Failure> {
+        for pause in LAST {
+            match self.save(conversation).await {
+                Err(Failure::Broken(error)) => {
+                    tracing::warn!(
+                        error = &*error,
+                        "the end of a turn could not be stored; it is tried again"
+                    );
+                }
+                done => return done,
+            }
+            tokio::time::sleep(pause).await;
+        }
+        self.save(conversation).await
+    }
+
+    /// Waits for something, and meanwhile says that this process is still at it. `stored` is what the store has. A write
+    /// is never given up in the middle, because nobody would know then what the store has.
     pub(crate) async fn during<T>(
         &mut self,
         stored: &mut Conversation,
+        until: &Until,
         work: impl Future<Output = T>,
-    ) -> Result<T, Failure> {
+    ) -> Result<Result<T, Over>, Failure> {
         let mut work = std::pin::pin!(work.fuse());
+        let mut beat = Instant::now() + BEAT;
         loop {
             tokio::select! {
                 biased;
-                done = &mut work => return Ok(done),
-                () = tokio::time::sleep(BEAT) => self.take(stored).await?,
+                done = &mut work => return Ok(Ok(done)),
+                () = until.stop.cancelled() => return Ok(Err(Over::Stopped)),
+                () = tokio::time::sleep_until(until.deadline) => return Ok(Err(Over::Late)),
+                () = tokio::time::sleep_until(beat) => {}
+            }
+            beat = Instant::now() + BEAT;
+            match self.take(stored).await {
+                Err(Failure::Broken(error)) if self.lease.holds() => {
+                    tracing::warn!(error = &*error, "a lease could not be renewed; it is tried again");
+                    beat = Instant::now() + AGAIN;
+                }
+                taken => taken?,
             }
         }
     }

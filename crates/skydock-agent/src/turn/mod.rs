@@ -10,21 +10,19 @@ mod keeper;
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use self::ask::Asked;
-pub(crate) use self::keeper::Keeper;
+use self::ask::{Asked, Asking};
+pub(crate) use self::keeper::{Keeper, Over, Until};
 use crate::{
     agent::{Parts, system},
-    conversation::Conversation,
+    conversation::{Conversation, Stand},
     event::{Ended, Event, Outcome},
     listener::Listener,
-    message::{Block, Passage, Role},
+    message::{Block, Message, Passage, Role},
     model::{Stop, Usage},
     store,
-    tools::{Desk, Shelf, Toolbox},
+    tools::{Desk, Shelf, Toolbox, unknown},
 };
 
 /// How many passages are found for a question.
@@ -38,11 +36,18 @@ pub(crate) struct Run {
     pub(crate) keeper: Keeper,
     pub(crate) conversation: Conversation,
     pub(crate) listener: Listener,
-    pub(crate) stop: CancellationToken,
-    /// When it has to have ended.
-    pub(crate) deadline: Instant,
-    pub(crate) turns: u32,
-    pub(crate) usage: Usage,
+    pub(crate) until: Until,
+    pub(crate) progress: Progress,
+}
+
+/// How far a turn is.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// How often the model was asked.
+    turns: u32,
+    usage: Usage,
+    /// Whether the model was asked once more because its answer could not be read.
+    repaired: bool,
 }
 
 /// Why a turn does not go on.
@@ -59,9 +64,16 @@ impl From<store::Failure> for End {
     }
 }
 
+impl From<Over> for End {
+    fn from(over: Over) -> Self {
+        let (outcome, detail) = over.outcome();
+        Self::With(outcome, detail)
+    }
+}
+
 impl Run {
-    /// Goes on to the end, which is stored before it is told.
-    pub(crate) async fn go(mut self) {
+    /// Goes on to the end, which is stored; how it ended is to be told by whoever cleans up.
+    pub(crate) async fn go(mut self) -> Ended {
         let model = &self.parts.model;
         let span = tracing::info_span!(
             "invoke_agent",
@@ -95,12 +107,20 @@ impl Run {
         if ended.outcome == Outcome::Failed {
             span.record("error.type", "failed");
         }
-        self.listener.tell(Event::Ended(ended)).await;
+        ended
+    }
+
+    /// Waits for something as long as the turn may go on.
+    async fn within<T>(&mut self, work: impl Future<Output = T>) -> Result<Result<T, Over>, store::Failure> {
+        self.keeper
+            .during(&mut self.conversation, &self.until, work)
+            .await
     }
 
     /// Makes the calls that are to be made, or asks the model.
     async fn step(&mut self) -> Result<(), End> {
-        let shelf = match self.toolbox.shelf().await {
+        let toolbox = Arc::clone(&self.toolbox);
+        let shelf = match self.within(toolbox.shelf()).await?? {
             Ok(shelf) => shelf,
             Err(collision) => return Err(End::With(Outcome::Failed, Some(collision.to_string()))),
         };
@@ -108,35 +128,33 @@ impl Run {
             return self.calls(&shelf).await;
         }
         let sampled = self.desk.take_spent();
-        self.usage += sampled;
-        self.conversation.usage += sampled;
-        if let Some(spent) = self.parts.budget.spent(self.turns, &self.usage) {
+        self.spend(sampled);
+        let Progress { turns, usage, .. } = &self.progress;
+        if let Some(spent) = self.parts.budget.spent(*turns, usage) {
             return Err(End::With(Outcome::Budget, Some(spent)));
         }
-        self.turns = self.turns.saturating_add(1);
-        if self.turns == 1 {
-            self.greet(&shelf).await;
+        self.progress.turns = turns.saturating_add(1);
+        if self.progress.turns == 1 {
+            self.greet(&shelf).await?;
         }
         self.answer(&shelf).await
     }
 
     /// Says what the user should know before anything else, and finds what belongs to the question.
-    async fn greet(&mut self, shelf: &Shelf) {
+    async fn greet(&mut self, shelf: &Shelf) -> Result<(), End> {
         for (server, why) in &shelf.missing {
             let text = format!("{server} is not there, so its tools are missing: {why}");
             self.listener.tell(Event::Note { text }).await;
         }
-        let Some(knowledge) = &self.parts.knowledge else {
-            return;
+        let question = self.conversation.messages.last().filter(|last| {
+            let looked_up = |block: &Block| matches!(block, Block::Passage(_));
+            !last.has_results() && !last.blocks.iter().any(looked_up)
+        });
+        let (Some(knowledge), Some(question)) = (self.parts.knowledge.clone(), question) else {
+            return Ok(());
         };
-        let Some(last) = self.conversation.messages.last() else {
-            return;
-        };
-        let passages = |block: &Block| matches!(block, Block::Passage(_));
-        if last.blocks.iter().any(passages) {
-            return;
-        }
-        match knowledge.find(&last.text(), PASSAGES).await {
+        let question = question.text();
+        match self.within(knowledge.find(&question, PASSAGES)).await?? {
             Ok(found) if found.is_empty() => {}
             Ok(found) => {
                 let sources = found
@@ -153,13 +171,19 @@ impl Run {
                 self.listener.tell(Event::Note { text }).await;
             }
         }
+        Ok(())
     }
 
     /// Asks the model, and takes its answer into the conversation.
     async fn answer(&mut self, shelf: &Shelf) -> Result<(), End> {
-        let system = system(&self.parts, self.keeper.user(), shelf);
-        let asked = self.ask(&system, &shelf.specs).await?;
-        let (message, stop, usage) = match asked {
+        let asking = Asking {
+            system: &system(&self.parts, self.keeper.user(), shelf),
+            tools: &shelf.specs,
+            messages: self.conversation.messages.clone(),
+            longest: self.parts.budget.answer,
+            aloud: true,
+        };
+        let (message, stop, usage) = match self.ask(&asking).await? {
             Asked::Answer(message, stop, usage) => (message, stop, usage),
             Asked::TooLong => return self.compact().await,
             Asked::Ended(partial, outcome, detail) => {
@@ -171,39 +195,62 @@ impl Run {
                 return Err(End::With(outcome, detail));
             }
         };
-        self.usage += usage;
-        self.conversation.usage += usage;
-        let mut message = message;
+        self.spend(usage);
+        match stop {
+            Stop::EndTurn | Stop::ToolUse => self.take(message, shelf).await,
+            Stop::Malformed if !std::mem::replace(&mut self.progress.repaired, true) => {
+                // once more; what was said counts for nothing
+                let reason = "the answer could not be read".to_owned();
+                self.listener.tell(Event::Again { reason, wait_ms: 0 }).await;
+                Ok(())
+            }
+            Stop::Overflow => {
+                let reason = "the answer did not fit into the model any more".to_owned();
+                self.listener.tell(Event::Again { reason, wait_ms: 0 }).await;
+                self.compact().await
+            }
+            Stop::Malformed => Err(End::With(
+                Outcome::Failed,
+                Some("the model's answers cannot be read".to_owned()),
+            )),
+            Stop::MaxTokens => {
+                self.keep_words(message);
+                let detail = "the answer reached the model's bound".to_owned();
+                Err(End::With(Outcome::Cut, Some(detail)))
+            }
+            Stop::Filtered => {
+                self.keep_words(message);
+                let detail = "the model's provider withheld it".to_owned();
+                Err(End::With(Outcome::Filtered, Some(detail)))
+            }
+        }
+    }
+
+    /// The words of an answer that was cut: its calls may be cut as well, and are not made.
+    fn keep_words(&mut self, message: Message) {
+        let words = |block: &Block| matches!(block, Block::Text { .. });
+        let blocks = message.blocks.into_iter().filter(words).collect();
+        self.conversation.add(Role::Assistant, blocks);
+    }
+
+    /// Takes a whole answer into the conversation. It is the end when it calls nothing.
+    async fn take(&mut self, mut message: Message, shelf: &Shelf) -> Result<(), End> {
+        let count = self.conversation.messages.len();
         for block in &mut message.blocks {
-            if let Block::Call(call) = block {
-                call.title = shelf.find(&call.name).and_then(|tool| tool.title());
+            let Block::Call(call) = block else { continue };
+            call.title = shelf.find(&call.name).and_then(|tool| tool.title());
+            // some providers count from the beginning in each answer; a decision is on one call
+            if self.conversation.has_call(&call.id) {
+                call.id = format!("{}-{count}", call.id);
             }
         }
         let calls: Vec<_> = message.calls().cloned().collect();
         self.conversation.add(Role::Assistant, message.blocks);
-        let (outcome, detail) = match stop {
-            _ if !calls.is_empty() => {
-                self.conversation.pending = self.judge(shelf, calls);
-                return Ok(());
-            }
-            Stop::EndTurn | Stop::ToolUse => (Outcome::Answered, None),
-            Stop::MaxTokens => (
-                Outcome::Cut,
-                Some("the answer reached the model's bound".to_owned()),
-            ),
-            Stop::Filtered => (
-                Outcome::Filtered,
-                Some("the model's provider withheld it".to_owned()),
-            ),
-            Stop::Malformed => {
-                // one more try, with what is wrong
-                let text = "The last answer could not be read. Answer again.".to_owned();
-                self.conversation.add(Role::User, vec![Block::Text { text }]);
-                return Ok(());
-            }
-            Stop::Overflow => return self.compact().await,
-        };
-        Err(End::With(outcome, detail))
+        if calls.is_empty() {
+            return Err(End::With(Outcome::Answered, None));
+        }
+        self.conversation.pending = self.judge(shelf, calls).await;
+        Ok(())
     }
 
     /// Stores how it ended.
@@ -211,11 +258,13 @@ impl Run {
         let (outcome, detail) = match end {
             End::With(outcome, detail) => {
                 if outcome != Outcome::Waiting {
-                    self.conversation
-                        .give_up(|_| "The turn ended before this call was made.".to_owned());
+                    self.conversation.give_up(|stand| match stand {
+                        Stand::Begun => unknown("the turn ended while it was made"),
+                        _ => "The turn ended before this call was made.".to_owned(),
+                    });
                 }
                 self.conversation.release();
-                match self.keeper.save(&self.conversation).await {
+                match self.keeper.finish(&self.conversation).await {
                     Ok(()) => (outcome, detail),
                     Err(failure) => lost(&failure),
                 }
@@ -228,8 +277,8 @@ impl Run {
         Ended {
             outcome,
             detail,
-            turns: self.turns,
-            usage: self.usage,
+            turns: self.progress.turns,
+            usage: self.progress.usage,
         }
     }
 }

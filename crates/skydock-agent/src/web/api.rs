@@ -24,7 +24,7 @@ use crate::{
     event::Event,
     message::{Message, ToolCall},
     report::Report,
-    store::Key,
+    store::{self, Key},
     tools::Reply,
 };
 
@@ -40,6 +40,8 @@ const ALIVE: Duration = Duration::from_secs(15);
 pub(super) enum Refusal {
     NotSignedIn,
     Wrong(String),
+    /// The body is not what it has to be.
+    Unread(JsonRejection),
     Agent(agent::Error),
     Gone(&'static str),
 }
@@ -56,7 +58,17 @@ impl IntoResponse for Refusal {
             Self::NotSignedIn => (StatusCode::UNAUTHORIZED, "sign in first".to_owned()),
             Self::Wrong(text) => (StatusCode::BAD_REQUEST, text),
             Self::Gone(text) => (StatusCode::NOT_FOUND, text.to_owned()),
-            Self::Agent(error @ agent::Error::Busy) => (StatusCode::CONFLICT, error.to_string()),
+            Self::Unread(rejection) => (rejection.status(), rejection.body_text()),
+            Self::Agent(
+                error @ (agent::Error::Busy | agent::Error::NotAsked(_) | agent::Error::NothingToResume),
+            ) => (StatusCode::CONFLICT, error.to_string()),
+            Self::Agent(error @ agent::Error::Collision(_)) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+            }
+            Self::Agent(agent::Error::Store(failure @ store::Failure::TooLong { .. })) => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("{failure}; begin another conversation"),
+            ),
             Self::Agent(agent::Error::Store(failure)) => {
                 let reference = skydock::reference();
                 let error: &dyn std::error::Error = &failure;
@@ -78,8 +90,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         let read: Result<Json<T>, JsonRejection> = Json::from_request(request, state).await;
-        read.map(|Json(body)| Self(body))
-            .map_err(|rejection| Refusal::Wrong(rejection.body_text()))
+        read.map(|Json(body)| Self(body)).map_err(Refusal::Unread)
     }
 }
 
@@ -137,13 +148,15 @@ struct View {
 struct Asked {
     #[serde(flatten)]
     call: ToolCall,
+    server: String,
     reason: Reason,
 }
 
 pub(super) async fn view(State(shared): State<Shared>, At(key): At) -> Result<Response, Refusal> {
     let view = shared.0.agent.view(&key).await?;
-    let asked = view.conversation.asked().map(|(call, reason)| Asked {
-        call: call.clone(),
+    let asked = view.conversation.asked().map(|(pending, reason)| Asked {
+        call: pending.call.clone(),
+        server: pending.server.clone(),
         reason,
     });
     Ok(fresh(Json(View {
@@ -204,10 +217,11 @@ pub(super) async fn turn(
         }
     });
     if whole {
-        return Ok(report(turn).await);
+        return Ok(report(&shared, &key, turn).await);
     }
     let events = turn.map(|event| {
-        let name = name(&event);
+        let event = serde_json::to_value(&event).unwrap_or_default();
+        let name = event["type"].as_str().unwrap_or_default();
         let event = sse::Event::default().event(name).json_data(&event);
         Ok::<_, Infallible>(event.unwrap_or_default())
     });
@@ -217,30 +231,16 @@ pub(super) async fn turn(
     Ok((headers, stream).into_response())
 }
 
-async fn report(mut turn: Turn) -> Response {
+async fn report(shared: &Shared, key: &Key, mut turn: Turn) -> Response {
     let mut report = Report::default();
     while let Some(event) = turn.next().await {
+        if let Event::Question(question) = &event {
+            // nobody sees it before the end
+            shared.0.agent.reply(key, &question.id, Reply::Decline).await;
+        }
         report.hear(&event);
     }
     fresh(Json(report))
-}
-
-/// The event's type, as it stands in its JSON too.
-fn name(event: &Event) -> &'static str {
-    match event {
-        Event::Began { .. } => "began",
-        Event::Sources { .. } => "sources",
-        Event::Text { .. } => "text",
-        Event::Reasoning { .. } => "reasoning",
-        Event::Again { .. } => "again",
-        Event::Call(_) => "call",
-        Event::Progress { .. } => "progress",
-        Event::Result { .. } => "result",
-        Event::Approval { .. } => "approval",
-        Event::Question(_) => "question",
-        Event::Note { .. } => "note",
-        Event::Ended(_) => "ended",
-    }
 }
 
 pub(super) async fn stop(State(shared): State<Shared>, At(key): At) -> Result<StatusCode, Refusal> {
