@@ -92,6 +92,7 @@ async fn the_web_chat_books_a_trip_in_a_browser_on_a_phone_and_by_keyboard() {
     has("alice", "You have no bookings.");
     assert_eq!(seen("wide"), false, "nothing is wider than the phone");
     assert_eq!(seen("alice's conversations"), 1);
+    assert_eq!(seen("decided by a stray key"), 0);
     has("by keyboard", "Booked: Elm Street Inn");
     assert_eq!(seen("stopped"), "Stopped.");
     assert_eq!(seen("problems"), json!([]), "errors, or requests to elsewhere");

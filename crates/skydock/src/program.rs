@@ -46,8 +46,8 @@ where
 {
     // clap prints its own help and usage errors, and exits with 0 or 2
     let args = A::parse();
-    let ran = match prepare(&args, args.as_ref(), build).await {
-        // in a box: a future of this size does not belong on the stack of a `main`
+    // in boxes: futures of this size do not belong on the stack of a `main`
+    let ran = match Box::pin(prepare(&args, args.as_ref(), build)).await {
         Ok((config, handler)) => Box::pin(Host::new(handler).with(config).run()).await,
         Err(error) => Err(error),
     };

@@ -34,6 +34,7 @@ pub struct Site {
     router: Router,
     config: Config,
     stop: CancellationToken,
+    work: TaskTracker,
 }
 
 /// What a request has to pass.
@@ -52,6 +53,7 @@ impl Site {
             router,
             config: Config::default(),
             stop: CancellationToken::new(),
+            work: TaskTracker::new(),
         }
     }
 
@@ -66,6 +68,13 @@ impl Site {
     #[must_use]
     pub fn with_stop(self, stop: CancellationToken) -> Self {
         Self { stop, ..self }
+    }
+
+    /// The same, and a shutdown waits for these tasks too, which go on when the answer that they were for has no reader any
+    /// more. In AWS Lambda, an invocation does.
+    #[must_use]
+    pub fn with_work(self, work: TaskTracker) -> Self {
+        Self { work, ..self }
     }
 
     /// Reads flags and environment, starts the log, and runs the site that `build` makes.
@@ -116,7 +125,12 @@ impl Site {
     }
 
     fn assemble(self) -> Hosted {
-        let Self { router, config, stop } = self;
+        let Self {
+            router,
+            config,
+            stop,
+            work,
+        } = self;
         let drain = Drain::default();
         let limits = &config.limits;
         let gate = Gate {
@@ -136,12 +150,19 @@ impl Site {
             router: health(router, &drain),
             drain,
             config,
-            running: TaskTracker::new(),
+            running: work.clone(),
             ending: Box::new(move |told, limits| {
                 Box::pin(async move {
                     told.cancelled().await;
                     ended.run(limits.grace, limits.linger, &stop).await;
                     stop.cancel();
+                    work.close();
+                    if tokio::time::timeout_at(ended.deadline(), work.wait())
+                        .await
+                        .is_err()
+                    {
+                        tracing::warn!("work was not done at the end of the grace period");
+                    }
                 })
             }),
             path: "/",

@@ -77,7 +77,10 @@ impl Assistant {
                 Plan::Answered(last.map(message::Message::text).unwrap_or_default())
             }
             Standing::Waiting => {
-                let asked = view.conversation.asked().map(|(call, _)| call.id.clone());
+                let asked = view
+                    .conversation
+                    .asked()
+                    .map(|(pending, _)| pending.call.id.clone());
                 match decisions(&job.message, &words, asked.collect()) {
                     Some(decisions) if continues(job) => Plan::Turn(Input::Decide(decisions)),
                     _ if begun && last_said(&view.conversation) == words => {
@@ -264,7 +267,8 @@ fn answers(conversation: &Conversation, words: &str) -> bool {
 fn question(conversation: &Conversation) -> Message {
     let mut text = "These calls need your decision:".to_owned();
     let mut approvals = Vec::new();
-    for (call, reason) in conversation.asked() {
+    for (pending, reason) in conversation.asked() {
+        let call = &pending.call;
         text.push_str(&format!("\n- {} with {} ({reason})", call.name, call.input));
         approvals.push(json!({"id": call.id, "tool": call.name, "input": call.input, "reason": reason}));
     }

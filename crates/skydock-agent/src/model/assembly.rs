@@ -22,7 +22,13 @@ pub struct Assembly {
 enum Open {
     Text(String),
     Reasoning(Reasoning),
-    Call { id: String, name: String, input: String },
+    Call {
+        id: String,
+        name: String,
+        input: String,
+        /// Whether something was left out of the input.
+        over: bool,
+    },
 }
 
 impl Assembly {

@@ -38,7 +38,14 @@ struct Making {
     lease: Lease,
     content: bool,
     /// What they come to, and which have begun.
-    results: Arc<Mutex<Vec<(bool, Option<ToolResult>)>>>,
+    results: Arc<Mutex<Vec<Made>>>,
+}
+
+/// How far a call is.
+#[derive(Debug, Clone, Default)]
+struct Made {
+    begun: bool,
+    result: Option<ToolResult>,
 }
 
 impl Run {
@@ -173,7 +180,7 @@ impl Run {
 
     /// Makes the calls, some at once.
     async fn make(&mut self, jobs: Vec<Job>) -> Result<(), End> {
-        let results = Arc::new(Mutex::new(vec![(false, None); self.conversation.pending.len()]));
+        let results = Arc::new(Mutex::new(vec![Made::default(); self.conversation.pending.len()]));
         let making = Making {
             longest: self.parts.budget.call,
             listener: self.listener.clone(),
@@ -188,7 +195,7 @@ impl Run {
             .for_each(std::future::ready);
         let made = self.within(all).await;
         let results = std::mem::take(&mut *results.lock().unwrap_or_else(PoisonError::into_inner));
-        for (pending, (begun, result)) in self.conversation.pending.iter_mut().zip(results) {
+        for (pending, Made { begun, result }) in self.conversation.pending.iter_mut().zip(results) {
             match result {
                 Some(result) => pending.stand = Stand::Done(result),
                 None if pending.stand == Stand::Begun && !begun => pending.stand = Stand::Allowed,
@@ -206,7 +213,7 @@ async fn make_one(job: Job, making: Making) {
     let note = |begun: bool, result: Option<ToolResult>| {
         let mut results = making.results.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = results.get_mut(index) {
-            *place = (begun, result);
+            *place = Made { begun, result };
         }
     };
     // the machine may have slept, or the environment been frozen, since it was noted that this call is made
@@ -219,7 +226,7 @@ async fn make_one(job: Job, making: Making) {
     let began = Instant::now();
     let span = span(&call, making.content);
     let (longest, desk) = (making.longest, Arc::clone(&making.desk));
-    let working = async move { in_time(longest, &desk, tool.call(&call)).await };
+    let working = async move { Box::pin(in_time(longest, &desk, tool.call(&call))).await };
     let task = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(working.instrument(span.clone())));
     let result = match task.await {
         Ok(Some(result)) => result,

@@ -13,7 +13,7 @@ use axum::{
 };
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::json;
+use serde_json::{Value, json};
 use skydock::Deadline;
 
 use super::{Shared, who::User};
@@ -221,7 +221,7 @@ pub(super) async fn turn(
     }
     let events = turn.map(|event| {
         let event = serde_json::to_value(&event).unwrap_or_default();
-        let name = event["type"].as_str().unwrap_or_default();
+        let name = event.get("type").and_then(Value::as_str).unwrap_or_default();
         let event = sse::Event::default().event(name).json_data(&event);
         Ok::<_, Infallible>(event.unwrap_or_default())
     });

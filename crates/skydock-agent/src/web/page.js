@@ -152,23 +152,36 @@ function askAll(waiting) {
     const why = make("input", { placeholder: "Why not? (optional)", ariaLabel: "Why not" });
     const yes = make("button", { type: "button" }, "Allow");
     const no = make("button", { type: "button", className: "no" }, "Don’t allow");
+    const heading = make("h2", { tabIndex: -1 }, `May I? ${call.title || call.name}`);
     const card = make("section", { className: "card" },
-      make("h2", {}, `May I? ${call.title || call.name}`), fields(call.input),
-      make("p", { className: "note" }, reasons[call.reason] ?? ""),
+      heading, fields(call.input),
+      make("p", { className: "note" }, [reasons[call.reason], `The tool ${call.name} of ${call.server || "a server"}.`].filter(Boolean).join(" ")),
       make("div", { className: "row" }, yes, no, why));
     card.setAttribute("aria-label", `Decision: ${call.title || call.name}`);
     const decide = (approve) => {
       decisions.set(call.id, { id: call.id, approve, note: approve ? undefined : why.value.trim() || undefined });
       card.replaceWith(make("p", { className: "note" }, `${approve ? "Allowed" : "Not allowed"}: ${call.title || call.name} (${args(call.input)})`));
       if (decisions.size === waiting.length) take({ decide: [...decisions.values()] });
-      else log.querySelector(".card button")?.focus();
+      else {
+        hold();
+        log.querySelector(".card h2")?.focus();
+      }
     };
     yes.onclick = () => decide(true);
     no.onclick = () => decide(false);
     log.append(card);
-    if (index === 0) yes.focus({ preventScroll: true });
+    // not on a button: whoever is typing must not decide by that
+    if (index === 0 && (document.activeElement !== words || !words.value)) heading.focus({ preventScroll: true });
   });
+  hold();
   log.querySelector(".card").scrollIntoView({ block: "start" });
+}
+
+/** What has just come under the pointer, or under a key that is held, does not take it. */
+function hold() {
+  const buttons = [...log.querySelectorAll(".card button")];
+  buttons.forEach((button) => { button.disabled = true; });
+  setTimeout(() => buttons.forEach((button) => { button.disabled = false; }), 500);
 }
 
 function field(name, schema, required) {
@@ -201,7 +214,8 @@ function askQuestion(question) {
   const link = question.url && /^https?:/.test(question.url)
     ? make("p", {}, make("a", { href: question.url, target: "_blank", rel: "noopener noreferrer" }, question.url)) : null;
   const no = make("button", { type: "button", className: "no" }, "Decline");
-  const form = make("form", { className: "card" }, make("h2", {}, `${question.server} asks`), make("p", {}, question.message), link,
+  const heading = make("h2", { tabIndex: -1 }, `${question.server} asks`);
+  const form = make("form", { className: "card" }, heading, make("p", {}, question.message), link,
     ...inputs.map((input) => input.line), make("div", { className: "row" }, make("button", {}, "Answer"), no));
   const reply = async (body) => {
     form.replaceWith(make("p", { className: "note" }, `${question.message} — ${body.action === "accept" ? "answered" : "declined"}`));
@@ -214,7 +228,8 @@ function askQuestion(question) {
   };
   no.onclick = () => reply({ action: "decline" });
   add(form);
-  form.querySelector("input, select, button")?.focus();
+  hold();
+  if (document.activeElement !== words || !words.value) heading.focus({ preventScroll: true });
 }
 
 // ── A turn ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -410,7 +425,7 @@ async function begin() {
     return;
   }
   const name = location.hash.slice(1);
-  if (name) await show(name); else fresh();
+  if (/^[\w-]{1,100}$/.test(name)) await show(name); else fresh();
 }
 $("sign").addEventListener("cancel", (event) => event.preventDefault());
 begin().catch((error) => note(`The page cannot reach its server: ${error.message}`, true));

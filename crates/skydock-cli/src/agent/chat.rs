@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     once::{answer, next, tell_waiting},
-    show::{Show, call_line},
+    show::{Show, tell_asked},
 };
 use crate::screen::{self, FAINT, STRONG};
 
@@ -99,6 +99,7 @@ pub(super) async fn run(agent: &Agent, key: &Key) -> Result<ExitCode> {
             _ => ended_well = take(agent, &key, Input::Say(line.to_owned()), &lines, &mut show).await?,
         }
     }
+    agent.close().await;
     Ok(if ended_well {
         ExitCode::SUCCESS
     } else {
@@ -131,8 +132,7 @@ pub(crate) async fn take<W: std::io::Write>(
                 Event::Approval { call, .. } => waiting.push(call),
                 Event::Question(question) => {
                     show.end_line()?;
-                    let reply = answer(&question).await;
-                    agent.reply(key, &question.id, reply).await;
+                    answer(agent, key, &turn, &question).await;
                 }
                 Event::Ended(ended) => outcome = Some(ended.outcome),
                 _ => {}
@@ -164,14 +164,16 @@ async fn decide<W: std::io::Write>(
 ) -> Result<bool> {
     let view = agent.view(key).await?;
     let mut decisions = Vec::new();
-    for (call, _) in view.conversation.asked() {
+    for (pending, reason) in view.conversation.asked() {
+        let call = &pending.call;
         let call = skydock_agent::Call {
             id: call.id.clone(),
             name: call.name.clone(),
             title: call.title.clone(),
-            server: String::new(),
+            server: pending.server.clone(),
             input: call.input.clone(),
         };
+        tell_asked(&call, &reason.to_string());
         match ask(&call, lines).await {
             Some(decision) => decisions.push(decision),
             None => return Ok(false),
@@ -182,7 +184,7 @@ async fn decide<W: std::io::Write>(
 
 /// One decision; `None` when nobody decides.
 async fn ask(call: &skydock_agent::Call, lines: &Lines) -> Option<Decision> {
-    let question = format!("  Allow {}? [y/N, or say why not] ", call_line(call));
+    let question = format!("  Allow {}? [y/N, or say why not] ", call.name);
     let line = lines.next(&question).await?;
     let line = line.trim();
     let approve = matches!(line, "y" | "Y" | "yes");

@@ -1,9 +1,9 @@
 //! One turn, and what came of it: for scripts and for those who decide later.
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
 use anyhow::{Context, Result};
-use rmcp::model::{ElicitRequestParams, ElicitResult};
+use rmcp::model::{ElicitRequestParams, ElicitResult, ElicitationAction};
 use skydock_agent::{
     Agent, Call, Decision, Event, Input, Outcome, Question, Reply, Report, Turn, client::User as _,
     store::Key,
@@ -23,24 +23,28 @@ pub(super) async fn run(agent: &Agent, key: &Key, args: &Args) -> Result<ExitCod
         None => Input::Decide(decisions(agent, key, args).await?),
     };
     let mut turn = agent.turn(key, input, None).await?;
-    let mut show = Show::new(screen::out());
+    // the answer alone goes where answers go, when it is known what of it stands
+    let mut show = Show::new(std::io::sink());
     show.quiet = args.json;
     let mut report = Report::default();
     while let Some(event) = next(&mut turn).await {
-        if !args.json {
-            show.event(&event)?;
-        }
+        show.event(&event)?;
         report.hear(&event);
         if let Event::Question(question) = event {
-            let reply = answer(&question).await;
-            agent.reply(key, &question.id, reply).await;
+            answer(agent, key, &turn, &question).await;
         }
     }
     let outcome = report.ended.as_ref().context("the turn had no end")?.outcome;
+    agent.close().await;
     if args.json {
         write_json(&mut screen::out(), &report)?;
-    } else if outcome == Outcome::Waiting {
-        tell_waiting(key, &report.waiting);
+    } else {
+        if !report.answer.is_empty() {
+            writeln!(screen::out(), "{}", report.answer.trim_end())?;
+        }
+        if outcome == Outcome::Waiting {
+            tell_waiting(key, &report.waiting);
+        }
     }
     Ok(match outcome {
         Outcome::Answered => ExitCode::SUCCESS,
@@ -78,7 +82,7 @@ async fn decisions(agent: &Agent, key: &Key, args: &Args) -> Result<Vec<Decision
     let asked: Vec<_> = view
         .conversation
         .asked()
-        .map(|(call, _)| call.id.clone())
+        .map(|(pending, _)| pending.call.id.clone())
         .collect();
     if asked.is_empty() {
         let Key { user, session, .. } = key;
@@ -100,18 +104,31 @@ async fn decisions(agent: &Agent, key: &Key, args: &Args) -> Result<Vec<Decision
     Ok(decisions)
 }
 
-/// Asks whoever is at the terminal.
-pub(super) async fn answer(question: &Question) -> Reply {
+/// Asks whoever is at the terminal, and passes the answer on. Ctrl-C ends the turn.
+pub(super) async fn answer(agent: &Agent, key: &Key, turn: &Turn, question: &Question) {
+    let reply = tokio::select! {
+        reply = ask(question) => reply,
+        _ = tokio::signal::ctrl_c() => {
+            turn.stop();
+            return;
+        }
+    };
+    if !agent.reply(key, &question.id, reply).await {
+        screen::note("Nobody waits for that answer any more.");
+    }
+}
+
+async fn ask(question: &Question) -> Reply {
     let Some(asked) = params(question) else {
         return Reply::Decline;
     };
     let mut faults = Vec::new();
     let result: ElicitResult = Desk::new(&[], &mut faults).answer(&asked).await;
     match result.action {
-        rmcp::model::ElicitationAction::Accept => Reply::Accept {
+        ElicitationAction::Accept => Reply::Accept {
             content: result.content,
         },
-        rmcp::model::ElicitationAction::Cancel => Reply::Cancel,
+        ElicitationAction::Cancel => Reply::Cancel,
         _ => Reply::Decline,
     }
 }

@@ -41,9 +41,13 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode> {
     let mut faults = Vec::new();
     let agent = args.agent.build(&mut faults).await;
     Usage::check(faults)?;
-    let Some(agent) = agent else {
+    let Some(mut agent) = agent else {
         return Err(Usage::new("the agent could not be built").into());
     };
+    if args.host.lambda_runtime_api.is_some() && args.host.listen.is_none() {
+        // an answer to a question would be another invocation, in another environment
+        agent = agent.without_questions();
+    }
     let usual = Face::default();
     let face = Face {
         title: args.title.clone().unwrap_or(usual.title),
@@ -52,7 +56,8 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode> {
     };
     let served = Site::serve(&args.host, async |config| {
         let sign_in = match config.listen {
-            Some(address) if address.ip().is_loopback() => {
+            // behind a name there may be a proxy, and everybody behind that
+            Some(address) if address.ip().is_loopback() && config.hosts.is_empty() => {
                 screen::note(&format!(
                     "The web chat is at http://{address}/ for {}.",
                     args.user
@@ -66,6 +71,7 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode> {
         let others = args.a2a.service(agent.clone(), &face.title, config.listen).await;
         let others = others.map_err(|fault| Error::from(Faults::one("and then", "", fault)))?;
         let stop = CancellationToken::new();
+        let turns = agent.turns();
         let mut router = web::router(agent, face, sign_in.clone(), stop.clone());
         if let Some(service) = others {
             let service = service.with_user(&args.user);
@@ -73,7 +79,7 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode> {
             let stop = stop.clone();
             tokio::spawn(async move { service.work(stop).await });
         }
-        Ok(Site::new(router).with_stop(stop))
+        Ok(Site::new(router).with_stop(stop).with_work(turns))
     });
     match served.await {
         Ok(()) => Ok(ExitCode::SUCCESS),

@@ -72,10 +72,13 @@ impl<W: Write> Show<W> {
             Event::Call(call) => self.aside(&format!("{FAINT}→ {}{FAINT:#}", call_line(call))),
             Event::Progress { text } => self.aside(&format!("{FAINT}  … {}{FAINT:#}", one_line(text))),
             Event::Result { result, took_ms } => self.aside(&result_line(result, *took_ms)),
-            Event::Approval { call, reason } => self.aside(&format!(
-                "{STRONG}? {}{STRONG:#} {FAINT}({reason}){FAINT:#}",
-                call_line(call)
-            )),
+            Event::Approval { call, reason } => {
+                self.end_line()?;
+                if !self.quiet {
+                    tell_asked(call, &reason.to_string());
+                }
+                Ok(())
+            }
             Event::Note { text } => self.aside(&format!("{FAINT}note: {text}{FAINT:#}")),
             Event::Ended(ended) => self.ended(ended),
             // reasoning is not for the user, and questions are asked by whoever can answer them
@@ -92,6 +95,25 @@ impl<W: Write> Show<W> {
             Outcome::Failed => self.aside(&format!("{BAD}failed:{BAD:#} {detail}")),
             _ => self.aside(&format!("{BAD}ended early:{BAD:#} {detail}")),
         }
+    }
+}
+
+/// All of a call that somebody has to decide on.
+pub(crate) fn tell_asked(call: &Call, reason: &str) {
+    let of = if call.server.is_empty() {
+        String::new()
+    } else {
+        format!(" of {}", tame(&call.server))
+    };
+    screen::note(&format!(
+        "{STRONG}? {}{STRONG:#}{FAINT}{of}: {reason}{FAINT:#}",
+        tame(&call.name)
+    ));
+    for (name, value) in call.input.as_object().into_iter().flatten() {
+        let (name, value) = (tame(name), schema::word(value));
+        let mut lines = value.lines().map(tame);
+        screen::note(&format!("    {name}: {}", lines.next().unwrap_or_default()));
+        lines.for_each(|line| screen::note(&format!("      {line}")));
     }
 }
 
@@ -118,10 +140,16 @@ fn result_line(result: &ToolResult, took_ms: u64) -> String {
 /// The text in one line that is not too long, and does nothing to a terminal.
 fn one_line(text: &str) -> String {
     let mut line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.retain(|c| !c.is_control());
+    line = tame(&line);
     if let Some((cut, _)) = line.char_indices().nth(SHOWN) {
         line.truncate(cut);
         line.push('…');
     }
     line
+}
+
+/// The text without what would not be seen: controls, and marks that change the direction or join nothing.
+fn tame(text: &str) -> String {
+    let hidden = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    text.chars().filter(|c| !c.is_control() && !hidden(*c)).collect()
 }

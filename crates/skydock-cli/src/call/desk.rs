@@ -120,6 +120,14 @@ impl Desk {
                 },
             }
         }
+        if fields.is_empty() && self.interactive && self.answers.is_empty() {
+            // a form without fields is a question of yes or no
+            return match prompt("  Do you agree? [y/N] ").await.as_deref().map(str::trim) {
+                None | Some(CANCEL) => Err(Refusal::Cancel),
+                Some("y" | "yes") => Ok(Value::Object(content)),
+                Some(_) => Err(Refusal::Decline),
+            };
+        }
         if !self.interactive && self.answers.is_empty() && faults.is_empty() {
             let names: Vec<_> = fields
                 .iter()

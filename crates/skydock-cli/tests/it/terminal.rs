@@ -210,7 +210,8 @@ async fn a_person_chats_decides_and_stops_an_answer() {
     terminal.wait_for("hello max");
     terminal.wait_for("> ");
     terminal.type_line("ask");
-    terminal.wait_for("Allow say text=yes? [y/N, or say why not] ");
+    terminal.wait_for("text: yes");
+    terminal.wait_for("Allow say? [y/N, or say why not] ");
     terminal.type_line("y");
     terminal.wait_for("→ say text=yes");
     terminal.wait_for("It said: yes");

@@ -150,7 +150,10 @@ async fn stay(house: &House, listener: TcpListener) -> Result<()> {
     let users = USERS.map(str::to_owned).to_vec();
     let stop = CancellationToken::new();
     let router = web::router(house.agent.clone(), face, SignIn::Choose(users), stop.clone());
-    let mut site = Site::new(router).with_stop(stop).listen(listener)?;
+    let mut site = Site::new(router)
+        .with_stop(stop)
+        .with_work(house.agent.turns())
+        .listen(listener)?;
     write_welcome(house, &site)?;
     tokio::select! {
         _ = interrupt.recv() => {}
