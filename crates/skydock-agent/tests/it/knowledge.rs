@@ -219,7 +219,7 @@ async fn bedrock(status: u16, answer: Value) -> (SdkConfig, Arc<Mutex<Vec<(Strin
             format!("{} {}", parts.method, parts.uri.path()),
             serde_json::from_slice(&body).unwrap(),
         ));
-        (axum::http::StatusCode::from_u16(status).unwrap(), Json(answer))
+        (http::StatusCode::from_u16(status).unwrap(), Json(answer))
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
