@@ -1,13 +1,14 @@
-//! The agent's identity with a key of AWS KMS, which moto has: what it signs, a server takes.
+//! The agent's identity with a key of AWS KMS, which ministack has (moto signs digests as if they were messages):
+//! what it signs, a server takes.
 
 use std::sync::Arc;
 
-use checks::program::Program;
+use checks::{ministack, program::Program};
 use serde_json::{Value, json};
 use skydock::Auth;
 use skydock_agent::identity::{Error, Identity, Keys, KmsKey};
 
-use crate::conversations::{moto, settings, signed};
+use crate::conversations::{settings, signed};
 
 /// Makes a key of this kind, and gives its ARN.
 async fn make(kms: &Program, spec: &str, usage: &str) -> String {
@@ -29,7 +30,7 @@ async fn make(kms: &Program, spec: &str, usage: &str) -> String {
 
 #[tokio::test]
 async fn a_key_of_kms_signs_what_a_server_takes() {
-    let kms = moto("moto-keys").await;
+    let kms = ministack::start("ministack-keys").await.unwrap();
     let config = settings(&kms.url("")).await;
     let arn = make(&kms, "ECC_NIST_P256", "SIGN_VERIFY").await;
     let key = KmsKey::new(&arn, &config).await.unwrap();
@@ -74,7 +75,10 @@ async fn a_key_of_kms_signs_what_a_server_takes() {
     let other = make(&kms, "ECC_NIST_P384", "SIGN_VERIFY").await;
     let error = KmsKey::new(&other, &config).await.unwrap_err();
     assert!(matches!(error, Error::Kind { .. }), "{error}");
-    assert!(error.to_string().contains("ECC_NIST_P384"), "{error}");
+    assert!(
+        error.to_string().contains("make one with KeySpec ECC_NIST_P256"),
+        "{error}"
+    );
     let error = KmsKey::new(&format!("{arn}x"), &config).await.unwrap_err();
     assert!(error.to_string().contains("kms:GetPublicKey"), "{error}");
     kms.stop().await.unwrap();

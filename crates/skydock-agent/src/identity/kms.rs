@@ -66,23 +66,20 @@ impl KmsKey {
         let client = Client::from_conf(config);
         let found = client.get_public_key().key_id(arn).send().await;
         let found = found.map_err(|error| failed("asking for the public part", arn, &error))?;
-        if found.key_spec != Some(KeySpec::EccNistP256) || found.key_usage != Some(KeyUsageType::SignVerify) {
-            let spec = found
-                .key_spec
-                .map_or_else(|| "of no kind".to_owned(), |spec| spec.as_str().to_owned());
-            let usage = found
-                .key_usage
-                .map_or_else(String::new, |usage| format!(" for {}", usage.as_str()));
-            return Err(Error::Kind {
-                key: arn.to_owned(),
-                found: format!("{spec}{usage}"),
-            });
+        let kind = |found: String| Error::Kind {
+            key: arn.to_owned(),
+            found,
+        };
+        match (&found.key_spec, &found.key_usage) {
+            (Some(spec), _) if *spec != KeySpec::EccNistP256 => return Err(kind(spec.as_str().to_owned())),
+            (_, Some(usage)) if *usage != KeyUsageType::SignVerify => {
+                return Err(kind(format!("for {}", usage.as_str())));
+            }
+            // what it is shows in the key itself, too
+            _ => {}
         }
         let public = found.public_key.map(Blob::into_inner).unwrap_or_default();
-        let jwk = public_jwk(&public).map_err(|source| Error::Key {
-            name: arn.to_owned(),
-            source,
-        })?;
+        let jwk = public_jwk(&public).ok_or_else(|| kind("no key of the curve P-256".to_owned()))?;
         Ok(Self {
             client,
             arn: arn.to_owned(),
@@ -99,14 +96,14 @@ fn failed<E: std::error::Error + Send + Sync + 'static>(doing: &'static str, arn
     }
 }
 
-fn public_jwk(der: &[u8]) -> Result<Jwk, Box<dyn std::error::Error + Send + Sync>> {
+/// The public key, when it is one of P-256.
+fn public_jwk(der: &[u8]) -> Option<Jwk> {
     let point = der
         .strip_prefix(&BEFORE_POINT)
-        .filter(|point| point.len() == 1 + 2 * HALF && point.first() == Some(&4))
-        .ok_or("its public part is no point of P-256")?;
-    let mut jwk = Jwk::from_decoding_key(&DecodingKey::from_ec_der(point), Some(Algorithm::ES256))?;
-    name_key(&mut jwk)?;
-    Ok(jwk)
+        .filter(|point| point.len() == 1 + 2 * HALF && point.first() == Some(&4))?;
+    let mut jwk = Jwk::from_decoding_key(&DecodingKey::from_ec_der(point), Some(Algorithm::ES256)).ok()?;
+    name_key(&mut jwk).ok()?;
+    Some(jwk)
 }
 
 /// A signature as KMS writes it (RFC 3279 §2.2.3: a sequence of two integers) as JWS has it.

@@ -15,6 +15,7 @@ use aws_sdk_s3::{
     primitives::{ByteStream, DateTime},
     types::Object,
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -36,8 +37,10 @@ const LONGEST: usize = 16 << 20;
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 /// How long a name may be in a key, encoded: a key has 1,024 bytes.
 const LONGEST_NAME: usize = 300;
-/// How much of a title or name is kept beside the object, encoded: metadata has 2 KB.
-const LONGEST_NOTE: usize = 600;
+/// How much of a title is kept beside the object, encoded: metadata has 2 KB.
+const LONGEST_TITLE: usize = 600;
+/// How long a session's name may be, in bytes: where it does not fit into the key, it is kept beside the object.
+const LONGEST_SESSION: usize = 800;
 /// How many objects are looked at at once, for a list.
 const AT_ONCE: usize = 10;
 
@@ -139,7 +142,8 @@ impl S3 {
             .next()
             .and_then(|file| file.strip_suffix(".json"))
             .and_then(named);
-        Ok(session.or_else(|| note(notes, SESSION)).map(|session| Listed {
+        let beside = || String::from_utf8(URL_SAFE_NO_PAD.decode(notes?.get(SESSION)?).ok()?).ok();
+        Ok(session.or_else(beside).map(|session| Listed {
             session,
             title: note(notes, TITLE).unwrap_or_default(),
             written: written.or_else(modified).unwrap_or_default(),
@@ -167,6 +171,12 @@ impl Store for S3 {
     }
 
     async fn save(&self, key: &Key, draft: Draft<'_>) -> Result<String, Failure> {
+        if key.session.len() > LONGEST_SESSION {
+            return Err(broken(format!(
+                "the name of a conversation in S3 has up to {LONGEST_SESSION} bytes, and this one {}",
+                key.session.len()
+            )));
+        }
         let mark = Uuid::new_v4().to_string();
         let packed = pack(draft.body, &mark)?;
         if packed.len() > LONGEST {
@@ -184,7 +194,7 @@ impl Store for S3 {
             .content_type("application/json")
             .content_encoding("gzip")
             .metadata(TITLE, encoded(draft.title))
-            .metadata(SESSION, encoded(&key.session))
+            .metadata(SESSION, URL_SAFE_NO_PAD.encode(&*key.session))
             .metadata(WRITTEN, Timestamp::now().as_millisecond().to_string())
             .metadata(MARK, &mark)
             .body(ByteStream::from(packed));
@@ -282,7 +292,7 @@ fn encoded(text: &str) -> String {
     let mut encoded = String::new();
     for letter in text.chars() {
         let more = utf8_percent_encode(letter.encode_utf8(&mut [0; 4]), KEPT).to_string();
-        if encoded.len() + more.len() > LONGEST_NOTE {
+        if encoded.len() + more.len() > LONGEST_TITLE {
             break;
         }
         encoded.push_str(&more);
