@@ -252,6 +252,8 @@ function busy(on) {
   running = on;
   $("send").hidden = on;
   $("stop").hidden = !on;
+  // there is nothing to stop before it has begun
+  $("stop").disabled = true;
   $("status").textContent = on ? "Working…" : "";
   $("hints").hidden = on || log.querySelector(".say.mine") !== null;
 }
@@ -270,6 +272,7 @@ async function take(wish) {
     const answer = await api(`conversations/${session}/turns`, { body: wish });
     for await (const event of events(answer)) {
       switch (event.type) {
+        case "began": $("stop").disabled = false; break;
         case "text": say(event.text); break;
         case "again": speech?.node.remove(); speech = null; $("status").textContent = `${event.reason}; trying again`; break;
         case "sources": note(`Looked up: ${event.sources.join(", ")}`); break;
@@ -395,7 +398,10 @@ $("form").onsubmit = (event) => {
   grow();
   send(text);
 };
-$("stop").onclick = async () => { try { await api(`conversations/${session}/stop`, { body: {} }); } catch (error) { note(error.message, true); } };
+$("stop").onclick = async () => {
+  $("stop").disabled = true;
+  try { await api(`conversations/${session}/stop`, { body: {} }); } catch (error) { if (running) note(error.message, true); }
+};
 $("new").onclick = () => { if (!running) { drawer(false); fresh(); } };
 $("menu").onclick = () => drawer(!$("side").classList.contains("open"));
 $("out").onclick = async () => { await fetch("/api/sign-out", { method: "POST" }); history.replaceState(null, "", "#"); begin(); };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use skydock_agent::{Budget, Input, Outcome, Standing, model::Failure};
+use skydock_agent::{Budget, Input, Outcome, Standing, message::Block, model::Failure};
 use tokio::time::Instant;
 
 use crate::{
@@ -121,7 +121,15 @@ async fn what_does_not_fit_is_made_shorter() {
     assert!(asked[3].tools.is_empty());
     let text = asked[4].messages[0].text();
     assert_eq!(asked[4].messages.len(), 1);
-    assert!(text.contains("SUMMARY") && text.ends_with("three"), "{text}");
+    let summary = |block: &Block| matches!(block, Block::Passage(passage) if passage.text == "SUMMARY");
+    assert!(asked[4].messages[0].blocks.iter().any(summary), "{:?}", asked[4]);
+    let view = agent.view(&max()).await.unwrap();
+    assert_eq!(
+        view.conversation.title(),
+        "one",
+        "what is left out does not change what it is about"
+    );
+    assert_eq!(text, "three");
 }
 
 #[tokio::test]

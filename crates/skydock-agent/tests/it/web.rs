@@ -164,7 +164,7 @@ async fn nobody_sees_or_touches_the_conversation_of_another() {
         json!({"resume": {}}),
     ] {
         let (status, _) = post(&site, &format!("{path}/turns"), bob, wish).await;
-        assert_eq!(status, StatusCode::BAD_REQUEST);
+        assert_eq!(status, StatusCode::CONFLICT);
     }
 }
 
