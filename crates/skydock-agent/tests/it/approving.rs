@@ -151,3 +151,59 @@ async fn two_decisions_on_one_call_make_it_once() {
     assert_eq!(done.iter().sum::<usize>(), 1);
     assert_eq!(workshop.counts.changed.load(Ordering::SeqCst), 1);
 }
+
+#[tokio::test]
+async fn a_call_that_was_allowed_is_not_made_when_the_owner_forbids_it_meanwhile() {
+    let workshop = Workshop::new();
+    let (_server, upstream) = workshop.open().await;
+    let store = Arc::new(Sqlite::in_memory().unwrap());
+    let model = Puppet::new([Say::Calls(vec![("change", "a")]), Say::Words("I see")]);
+    let before = on(&model, Arc::<Sqlite>::clone(&store)).with_servers(vec![upstream.clone()]);
+    say(&before, &max(), "change it").await;
+    let rules = Approvals::new(&[], &[], &["change".to_owned()]).unwrap();
+    let after = on(&model, store)
+        .with_servers(vec![upstream])
+        .with_approvals(rules);
+    let events = decide(&after, &max(), &[("c1-0", true)]).await;
+    assert_eq!(words(&events), "I see");
+    assert_eq!(workshop.counts.changed.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_decision_is_on_one_call_though_the_model_counts_from_the_beginning_again() {
+    let workshop = Workshop::new();
+    let (_server, upstream) = workshop.open().await;
+    let model = Puppet::new([
+        Say::Named("call_0", "change"),
+        Say::Words("as you wish"),
+        Say::Named("call_0", "change"),
+        Say::Words("done"),
+    ]);
+    let agent = agent(&model).with_servers(vec![upstream]);
+    say(&agent, &max(), "change it").await;
+    say(&agent, &max(), "no").await;
+    let events = say(&agent, &max(), "change it after all").await;
+    let id = waiting(&events)[0].0.clone();
+    assert_ne!(id, "call_0");
+    let stale = Input::Decide(vec![Decision {
+        id: "call_0".to_owned(),
+        approve: true,
+        note: None,
+    }]);
+    assert!(matches!(
+        agent.turn(&max(), stale, None).await,
+        Err(Error::NotAsked(_))
+    ));
+    decide(&agent, &max(), &[(&id, true)]).await;
+    assert_eq!(workshop.counts.changed.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn nobody_decides_where_nothing_is_asked() {
+    let agent = agent(&Puppet::new([]));
+    let nothing = Input::Decide(Vec::new());
+    assert!(matches!(
+        agent.turn(&max(), nothing, None).await,
+        Err(Error::NotAsked(_))
+    ));
+}

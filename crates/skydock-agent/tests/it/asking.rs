@@ -245,3 +245,62 @@ async fn a_server_has_the_model_answer_when_the_user_agrees() {
         "{events:?}"
     );
 }
+
+#[tokio::test]
+async fn calls_of_an_answer_that_was_cut_are_not_made() {
+    for stop in [Stop::MaxTokens, Stop::Filtered] {
+        let workshop = Workshop::new();
+        let (_server, upstream) = workshop.open().await;
+        let model = Puppet::new([Say::Cut("look", stop), Say::Words("again")]);
+        let agent = agent(&model).with_servers(vec![upstream]);
+        say(&agent, &max(), "look").await;
+        assert_eq!(workshop.counts.looked.load(Ordering::SeqCst), 0, "{stop:?}");
+        assert_eq!(words(&say(&agent, &max(), "well?").await), "again");
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_breaks_ends_its_turn_and_no_other() {
+    let model = Puppet::new([Say::Panic, Say::Words("here")]);
+    let agent = agent(&model);
+    let events = say(&agent, &max(), "hello").await;
+    assert_eq!(end(&events).outcome, Outcome::Failed);
+    assert!(end(&events).detail.unwrap().contains("reference"));
+    let other = skydock_agent::store::Key::new("max", "another");
+    assert_eq!(words(&say(&agent, &other, "hello").await), "here");
+}
+
+#[tokio::test]
+async fn whoever_hears_the_end_can_begin_the_next_turn_at_once() {
+    let model = Puppet::new((0..50).map(|_| Say::Words("done")));
+    let agent = agent(&model);
+    for _ in 0..50 {
+        assert_eq!(end(&say(&agent, &max(), "next").await).outcome, Outcome::Answered);
+    }
+}
+
+#[tokio::test]
+async fn a_turn_goes_on_when_nobody_reads_and_waits_for_no_reader_twice() {
+    let workshop = Workshop::new();
+    let (_server, upstream) = workshop.open().await;
+    // more events than wait for anybody
+    let calls: Vec<_> = (0..200).map(|_| ("look", "a")).collect();
+    let model = Puppet::new([Say::Calls(calls), Say::Words("done")]);
+    let agent = agent(&model).with_servers(vec![upstream]);
+    let turn = agent
+        .turn(&max(), Input::Say("look".to_owned()), None)
+        .await
+        .unwrap();
+    tokio::time::timeout(Duration::from_secs(25), ended(&agent))
+        .await
+        .unwrap();
+    let view = agent.view(&max()).await.unwrap();
+    assert_eq!(view.conversation.messages.last().unwrap().text(), "done");
+    drop(turn);
+}
+
+async fn ended(agent: &skydock_agent::Agent) {
+    let turns = agent.turns();
+    turns.close();
+    turns.wait().await;
+}

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use skydock_agent::{Budget, Input, Outcome, Standing, message::Block, model::Failure};
+use skydock_agent::{
+    Budget, Input, Outcome, Standing,
+    message::{Block, Message},
+    model::Failure,
+};
 use tokio::time::Instant;
 
 use crate::{
@@ -143,4 +147,23 @@ async fn what_cannot_be_made_shorter_fails() {
             .unwrap()
             .contains("too long for the model by itself")
     );
+}
+
+#[tokio::test]
+async fn what_cannot_be_summarised_stays_as_it_was() {
+    let overflow = || Failure::Overflow("too long".to_owned());
+    let model = Puppet::new([
+        Say::Words("first"),
+        Say::Break("", overflow()),
+        Say::Break("", Failure::Refused("no".to_owned())),
+        Say::Words("second"),
+    ]);
+    let agent = agent(&model);
+    say(&agent, &max(), "one").await;
+    let events = say(&agent, &max(), "two").await;
+    assert_eq!(end(&events).outcome, Outcome::Failed);
+    assert!(end(&events).detail.unwrap().contains("could not be summarised"));
+    let view = agent.view(&max()).await.unwrap();
+    let texts: Vec<_> = view.conversation.messages.iter().map(Message::text).collect();
+    assert_eq!(texts, ["one", "first", "two"]);
 }

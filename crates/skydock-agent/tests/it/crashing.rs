@@ -155,3 +155,51 @@ async fn one_turn_at_a_time_whatever_the_process() {
     all(turn).await;
     assert_eq!(second.view(&max()).await.unwrap().standing, Standing::Idle);
 }
+
+/// A store that fails so many writes, and then takes them again.
+#[derive(Debug)]
+struct Shaky {
+    store: Sqlite,
+    writes: std::sync::atomic::AtomicUsize,
+    failing: std::ops::Range<usize>,
+}
+
+#[async_trait]
+impl Store for Shaky {
+    async fn load(&self, key: &Key) -> Result<Option<Stored>, Failure> {
+        self.store.load(key).await
+    }
+
+    async fn save(&self, key: &Key, draft: Draft<'_>) -> Result<String, Failure> {
+        let write = self.writes.fetch_add(1, Ordering::SeqCst);
+        if self.failing.contains(&write) {
+            return Err(Failure::Broken("busy".into()));
+        }
+        self.store.save(key, draft).await
+    }
+
+    async fn list(&self, user: &str, most: usize) -> Result<Vec<Listed>, Failure> {
+        self.store.list(user, most).await
+    }
+
+    async fn remove(&self, key: &Key) -> Result<(), Failure> {
+        self.store.remove(key).await
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_not_lost_because_the_store_was_busy_for_a_moment() {
+    let store = Shaky {
+        store: Sqlite::in_memory().unwrap(),
+        writes: 0.into(),
+        failing: 1..3,
+    };
+    let model = Puppet::new([Say::Words("here")]);
+    let agent = on(&model, Arc::new(store));
+    assert_eq!(
+        end(&say(&agent, &max(), "hello").await).outcome,
+        Outcome::Answered
+    );
+    let view = agent.view(&max()).await.unwrap();
+    assert_eq!(view.conversation.messages[1].text(), "here");
+}

@@ -31,6 +31,12 @@ pub(crate) enum Say {
     Hang(&'static str),
     /// Ends so.
     Stop(&'static str, Stop),
+    /// Calls this under this id.
+    Named(&'static str, &'static str),
+    /// Wants this called and ends so.
+    Cut(&'static str, Stop),
+    /// Breaks as no model should.
+    Panic,
 }
 
 /// The model.
@@ -95,6 +101,21 @@ impl Model for Puppet {
             Say::Words(text) => stream::iter([words(text), usage]).boxed(),
             Say::Stop(text, stop) => stream::iter([words(text), piece(0, Part::Stop(stop)), usage]).boxed(),
             Say::Break(text, failure) => stream::iter([words(text), Err(failure)]).boxed(),
+            Say::Named(id, name) => {
+                let (id, name) = (id.to_owned(), name.to_owned());
+                stream::iter([piece(0, Part::Call { id, name })]).boxed()
+            }
+            Say::Panic => panic!("as asked"),
+            Say::Cut(name, stop) => {
+                let name = name.to_owned();
+                let id = format!("k{turn}");
+                stream::iter([
+                    words("I look"),
+                    piece(1, Part::Call { id, name }),
+                    piece(0, Part::Stop(stop)),
+                ])
+                .boxed()
+            }
             Say::Hang(text) => stream::iter([words(text)]).chain(stream::pending()).boxed(),
             Say::Calls(calls) => {
                 let mut pieces = Vec::new();
