@@ -35,6 +35,7 @@ pub struct Site {
     config: Config,
     stop: CancellationToken,
     work: TaskTracker,
+    published: Router,
 }
 
 /// What a request has to pass.
@@ -54,6 +55,7 @@ impl Site {
             config: Config::default(),
             stop: CancellationToken::new(),
             work: TaskTracker::new(),
+            published: Router::new(),
         }
     }
 
@@ -75,6 +77,12 @@ impl Site {
     #[must_use]
     pub fn with_work(self, work: TaskTracker) -> Self {
         Self { work, ..self }
+    }
+
+    /// The same with what is for everybody, whoever is trusted to say who calls: no token is asked for there.
+    #[must_use]
+    pub fn with_published(self, published: Router) -> Self {
+        Self { published, ..self }
     }
 
     /// Reads flags and environment, starts the log, and runs the site that `build` makes.
@@ -130,6 +138,7 @@ impl Site {
             config,
             stop,
             work,
+            published,
         } = self;
         let drain = Drain::default();
         let limits = &config.limits;
@@ -143,6 +152,7 @@ impl Site {
             None => router,
         };
         let router = router
+            .merge(published)
             .layer(DefaultBodyLimit::max(limits.body))
             .layer(middleware::from_fn_with_state(gate, pass));
         let ended = drain.clone();
@@ -215,6 +225,28 @@ mod tests {
         }
         let request = request.body(Body::from(body)).unwrap();
         site().oneshot(request).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn what_is_published_is_for_everybody_and_the_rest_for_those_who_bring_a_token() {
+        let keys = r#"{"keys":[{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#;
+        let audiences = vec!["http://localhost/".to_owned()];
+        let mut config = Config::default();
+        config.auth = Some(auth::Auth::from_keys("issuer", audiences, keys).unwrap());
+        let answer = || post(|| async { "here" });
+        let site = Site::new(Router::new().route("/closed", answer()))
+            .with_published(Router::new().route("/open", answer()))
+            .with(config)
+            .into_router();
+        for (path, expected) in [("/open", StatusCode::OK), ("/closed", StatusCode::UNAUTHORIZED)] {
+            let request = http::Request::post(path).header("host", "localhost");
+            let request = request.body(Body::empty()).unwrap();
+            assert_eq!(
+                site.clone().oneshot(request).await.unwrap().status(),
+                expected,
+                "{path}"
+            );
+        }
     }
 
     #[tokio::test]

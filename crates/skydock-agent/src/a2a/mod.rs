@@ -32,7 +32,7 @@ pub use self::{
     card::card,
     executor::{End, Executor, Job},
     peers::{Peer, Peers},
-    router::router,
+    router::{operations, published, router},
     service::{Dispatch, Limits, Service},
     sink::{Lost, Sink},
     worker::{Error, Ran},

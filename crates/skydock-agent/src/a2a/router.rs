@@ -20,21 +20,30 @@ use super::{card, handler::CALLER, service::Service};
 /// Who calls is said by a [`skydock::Principal`] in the extensions of the request, which whoever has checked it puts
 /// there; without one, all callers are the service's user. It is for a layer around this router to refuse callers.
 pub fn router(service: Service) -> Router {
+    published(&service).merge(operations(service))
+}
+
+/// What is for everybody: the card, and with webhooks the keys of their signatures.
+pub fn published(service: &Service) -> Router {
     let mut open = card::routes(service.card());
     if let Some(push) = &service.0.push {
         open = open.merge(card::published("/.well-known/jwks.json", push.keys()));
     }
+    open
+}
+
+/// What callers ask: JSON-RPC at `/`, and HTTP+JSON beside it.
+pub fn operations(service: Service) -> Router {
     let user: Arc<str> = service.0.user.as_str().into();
     let handler = Arc::new(service);
     let rest = a2a_server::rest::rest_router(Arc::clone(&handler)).layer(middleware::map_response(in_form));
-    let known = a2a_server::jsonrpc::jsonrpc_router(handler)
+    a2a_server::jsonrpc::jsonrpc_router(handler)
         .merge(rest)
         .layer(middleware::from_fn(move |request: Request, next: Next| {
             let principal = request.extensions().get::<skydock::Principal>();
             let caller = principal.map_or_else(|| Arc::clone(&user), |principal| principal.as_str().into());
             CALLER.scope(caller, next.run(request))
-        }));
-    open.merge(known)
+        }))
 }
 
 /// What axum refuses before a binding sees it, said as the HTTP+JSON binding says it (specification 11.6).

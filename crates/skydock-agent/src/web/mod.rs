@@ -55,20 +55,19 @@ struct Inner {
     stop: CancellationToken,
 }
 
-/// Where other agents ask this one, by Agent2Agent, for callers that are known as the users of the page are. The card is for
-/// everybody.
+/// Where other agents ask this one, by Agent2Agent, for callers that are known as the users of the page are. What is for
+/// everybody is in [`a2a::published`].
 pub fn for_agents(service: a2a::Service, sign_in: &SignIn) -> Router {
-    let router = a2a::router(service);
+    let router = a2a::operations(service);
     match sign_in {
         SignIn::Fixed(_) => router,
         SignIn::Platform | SignIn::Choose(_) => router.layer(middleware::from_fn(known)),
     }
 }
 
-/// Lets nobody through whom nobody names, except to what is published.
+/// Lets nobody through whom nobody names.
 async fn known(request: Request, next: Next) -> Response {
-    let open = request.uri().path().starts_with("/.well-known/");
-    if open || request.extensions().get::<Principal>().is_some() {
+    if request.extensions().get::<Principal>().is_some() {
         return next.run(request).await;
     }
     api::Refusal::NotSignedIn.into_response()

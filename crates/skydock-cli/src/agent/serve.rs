@@ -3,8 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use axum::Router;
 use skydock::{Error, Faults, Site};
-use skydock_agent::web::{self, Face, SignIn};
+use skydock_agent::{
+    a2a,
+    web::{self, Face, SignIn},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{Flags, LOCAL, others};
@@ -72,14 +76,19 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode> {
         let others = others.map_err(|fault| Error::from(Faults::one("and then", "", fault)))?;
         let stop = CancellationToken::new();
         let turns = agent.turns();
+        let mut published = Router::new();
         let mut router = web::router(agent, face, sign_in.clone(), stop.clone());
         if let Some(service) = others {
             let service = service.with_user(&args.user);
             router = router.merge(web::for_agents(service.clone(), &sign_in));
+            published = a2a::published(&service);
             let stop = stop.clone();
             tokio::spawn(async move { service.work(stop).await });
         }
-        Ok(Site::new(router).with_stop(stop).with_work(turns))
+        Ok(Site::new(router)
+            .with_stop(stop)
+            .with_work(turns)
+            .with_published(published))
     });
     match served.await {
         Ok(()) => Ok(ExitCode::SUCCESS),

@@ -167,6 +167,17 @@ impl Peer {
         Ok(CallToolResult::structured(answer).into())
     }
 
+    /// Asks whether it may, with a form that has no fields (only in a session)
+    #[tool]
+    async fn may(&self, context: RequestContext<RoleServer>) -> Result<CallToolResult, ErrorData> {
+        let form = json!({"message": "May I?", "requestedSchema": {"type": "object", "properties": {}}});
+        let params =
+            serde_json::from_value(form).map_err(|e| ErrorData::internal_error(e.to_string(), None))?;
+        let answer = context.peer.create_elicitation(params).await;
+        let answer = answer.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
+        Ok(CallToolResult::structured(json!(answer)))
+    }
+
     /// Asks for what the client is (only in a session)
     #[tool]
     async fn interview(&self, context: RequestContext<RoleServer>) -> Result<CallToolResult, ErrorData> {

@@ -141,6 +141,26 @@ fn a_person_can_say_no_and_can_walk_away() {
 }
 
 #[test]
+fn a_question_without_fields_is_not_agreed_to_by_itself() {
+    for (word, action) in [
+        ("y", "accept"),
+        ("", "decline"),
+        ("n", "decline"),
+        ("!cancel", "cancel"),
+    ] {
+        let words = ["call", &stdio(), "may", "--era", "2025-11-25"];
+        let mut terminal = Terminal::start(&words, &[("NO_COLOR", "1")]);
+        terminal.wait_for("Do you agree? [y/N] ");
+        terminal.type_line(word);
+        let (rest, _) = terminal.end();
+        assert!(
+            rest.contains(&format!("\"action\": \"{action}\"")),
+            "{word:?}: {rest:?}"
+        );
+    }
+}
+
+#[test]
 fn answers_given_beforehand_are_not_asked_again() {
     let words = [
         "call",
