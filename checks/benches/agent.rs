@@ -179,10 +179,10 @@ impl Agent {
         let root = tools::workspace();
         let scratch = Scratch::new(&format!("bench-{peer:?}"))?;
         let flags = ["--store", "memory", "--consent", "host"];
-        let bookings = Program::serve(&root.join("target/release/bookings"), &flags).await?;
+        let bookings = Program::serve(&root.join("target/measuring/bookings"), &flags).await?;
         let (folder, mcp) = (scratch.path().to_path_buf(), bookings.mcp());
         let binary = match peer {
-            Peer::Skydock => root.join("target/release/skydock"),
+            Peer::Skydock => root.join("target/measuring/skydock"),
             Peer::Strands => root.join("target/bench/rivals/strands/bin/python"),
         };
         ensure!(

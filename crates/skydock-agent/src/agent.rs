@@ -426,8 +426,9 @@ impl Agent {
         if self.view(key).await?.standing == Standing::Running {
             return Err(Error::Busy);
         }
+        self.store.remove(key).await?;
         self.awake.invalidate(key).await;
-        Ok(self.store.remove(key).await?)
+        Ok(())
     }
 
     /// The tools that a conversation has, and the servers that are not there.

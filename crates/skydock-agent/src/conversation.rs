@@ -156,6 +156,11 @@ impl Conversation {
         until
     }
 
+    /// Whether this process is at it.
+    pub(crate) fn is_held_by(&self, holder: &str) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.holder == holder)
+    }
+
     /// Notes what it is about, which what is left out later does not change.
     pub(crate) fn note_title(&mut self) {
         self.title = self.title();

@@ -231,8 +231,10 @@ mod tests {
     async fn what_is_published_is_for_everybody_and_the_rest_for_those_who_bring_a_token() {
         let keys = r#"{"keys":[{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#;
         let audiences = vec!["http://localhost/".to_owned()];
-        let mut config = Config::default();
-        config.auth = Some(auth::Auth::from_keys("issuer", audiences, keys).unwrap());
+        let config = Config {
+            auth: Some(auth::Auth::from_keys("issuer", audiences, keys).unwrap()),
+            ..Config::default()
+        };
         let answer = || post(|| async { "here" });
         let site = Site::new(Router::new().route("/closed", answer()))
             .with_published(Router::new().route("/open", answer()))

@@ -7,15 +7,15 @@ use ::a2a::{Artifact, Message, Part, PartContent, Role};
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     executor::{End, Executor, Job},
     sink::{Lost, Sink},
 };
 use crate::{
-    Agent, Conversation, Decision, Ended, Error, Event, Input, Outcome, Reply, Standing, Turn, View, message,
-    store::Key,
+    Agent, Conversation, Decision, Ended, Error, Event, Input, NotAsked, Outcome, Reply, Standing, Turn,
+    View, message, store::Key,
 };
 
 /// The id of the artifact that an answer is.
@@ -72,17 +72,24 @@ impl Assistant {
             // the worker before died in the middle of the turn
             Standing::Interrupted if begun => Plan::Turn(Input::Resume),
             // or after it, before it could say so
-            Standing::Idle if begun && answers(&view.conversation, &words) => {
+            Standing::Idle
+                if begun
+                    && (answers(&view.conversation, &words)
+                        || decisions(&job.message, &words, Vec::new()).is_some()) =>
+            {
                 let last = view.conversation.messages.last();
                 Plan::Answered(last.map(message::Message::text).unwrap_or_default())
             }
             Standing::Waiting => {
+                // a decision is on what this task's caller was shown, and on nothing that is asked since
+                let shown = shown(job);
                 let asked = view
                     .conversation
                     .asked()
                     .map(|(pending, _)| pending.call.id.clone());
-                match decisions(&job.message, &words, asked.collect()) {
-                    Some(decisions) if continues(job) => Plan::Turn(Input::Decide(decisions)),
+                let asked: Vec<_> = asked.filter(|id| shown.contains(id)).collect();
+                match decisions(&job.message, &words, asked.clone()) {
+                    Some(decisions) if continues(job) => decide(job, view, decisions, &asked),
                     _ if begun && last_said(&view.conversation) == words => {
                         Plan::End(End::InputRequired(question(&view.conversation)))
                     }
@@ -102,7 +109,7 @@ impl Assistant {
                     Plan::Turn(input) => input,
                     over => return Ok(Err(over)),
                 };
-                match self.agent.turn(key, input, None::<Instant>).await {
+                match self.turn(key, input).await {
                     Err(Error::Busy | Error::Store(crate::store::Failure::Conflict)) => {}
                     Err(error) => return Err(error),
                     Ok(turn) => return Ok(Ok(turn)),
@@ -111,6 +118,19 @@ impl Assistant {
             // another task of this context, or the worker that died, whose lease has to end
             tokio::time::sleep(AGAIN).await;
         }
+    }
+
+    /// Begins a turn. When nobody waits for that any more, as the task was cancelled meanwhile, the turn is stopped.
+    async fn turn(&self, key: &Key, input: Input) -> Result<Turn, Error> {
+        let (agent, key) = (self.agent.clone(), key.clone());
+        let (sender, receiver) = oneshot::channel();
+        tokio::spawn(async move {
+            let begun = agent.turn(&key, input, None::<Instant>).await;
+            if let Err(Ok(turn)) = sender.send(begun) {
+                turn.stop();
+            }
+        });
+        receiver.await.unwrap_or(Err(Error::Busy))
     }
 
     /// Tells what happens in a turn; how it ended.
@@ -191,6 +211,42 @@ impl Executor for Assistant {
             Outcome::Failed => End::failed(detail),
         })
     }
+}
+
+/// What to do with decisions; `asked` is what this task's caller was shown and is still asked.
+fn decide(job: &Job, view: &View, decisions: Vec<Decision>, asked: &[String]) -> Plan {
+    let named = decisions.first().map(|decision| decision.id.clone());
+    let ours: Vec<_> = decisions
+        .into_iter()
+        .filter(|decision| asked.contains(&decision.id))
+        .collect();
+    if !ours.is_empty() {
+        return Plan::Turn(Input::Decide(ours));
+    }
+    if job.attempt > 1 {
+        // they were taken before the worker died; what waits now is another question
+        return Plan::End(End::InputRequired(question(&view.conversation)));
+    }
+    Plan::End(match named {
+        Some(id) => refused(job, &Error::NotAsked(NotAsked(id))),
+        None => End::failed("nothing that this task asked waits for a decision any more"),
+    })
+}
+
+/// The calls that this task's last question was about.
+fn shown(job: &Job) -> Vec<String> {
+    let history = job.task.history.iter().flatten();
+    let said = history.chain(&job.task.status.message);
+    let mut questions = said.filter(|said| said.role == Role::Agent).filter_map(|said| {
+        said.parts.iter().find_map(|part| match &part.content {
+            PartContent::Data(data) => data.get("approvals")?.as_array(),
+            _ => None,
+        })
+    });
+    let last = questions.next_back().into_iter().flatten();
+    last.filter_map(|approval| approval.get("id")?.as_str())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Why the agent does not do this.

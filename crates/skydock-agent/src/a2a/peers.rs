@@ -410,13 +410,22 @@ fn message(wanted: &Wanted) -> Option<Message> {
 
 /// The texts of parts; of the others, that they are there.
 fn text(parts: &[Part]) -> String {
-    let text = |part: &Part| match &part.content {
-        PartContent::Text(text) => text.clone(),
-        PartContent::Data(data) => data.to_string(),
-        PartContent::Url(url) => url.clone(),
-        PartContent::Raw(raw) => format!("[a file of {} bytes]", raw.len()),
-    };
-    let mut text = parts.iter().map(text).collect::<Vec<_>>().join("\n");
+    let mut text = String::new();
+    // texts that follow each other are one text that came in pieces
+    let mut in_text = true;
+    for part in parts {
+        let (more, is_text) = match &part.content {
+            PartContent::Text(text) => (text.clone(), true),
+            PartContent::Data(data) => (data.to_string(), false),
+            PartContent::Url(url) => (url.clone(), false),
+            PartContent::Raw(raw) => (format!("[a file of {} bytes]", raw.len()), false),
+        };
+        if !(text.is_empty() || in_text && is_text) {
+            text.push('\n');
+        }
+        text.push_str(&more);
+        in_text = is_text;
+    }
     if text.len() > TEXT {
         text.truncate(text.floor_char_boundary(TEXT));
         text.push_str("\n[the rest was left out]");

@@ -1,7 +1,7 @@
 //! The service: what answers callers, with everything it is made of.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt::Debug,
     sync::{Arc, Mutex},
     time::Duration,
@@ -87,6 +87,8 @@ pub(super) struct Inner {
     pub(super) places: Arc<Semaphore>,
     /// One for each task that is worked on here.
     pub(super) desks: Semaphore,
+    /// What waits here for its turn, or is worked on.
+    pub(super) queued: Mutex<HashSet<String>>,
     /// How to stop what is worked on here.
     pub(super) running: Mutex<HashMap<String, CancellationToken>>,
     /// Ends streams and workers.
@@ -137,6 +139,7 @@ impl Draft {
             places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
             desks: Semaphore::new(limits.parallel.clamp(1, Semaphore::MAX_PERMITS)),
             limits,
+            queued: Mutex::default(),
             running: Mutex::default(),
             stop: CancellationToken::new(),
         }))

@@ -1,8 +1,9 @@
 //! Works on tasks: one task at a time in a worker's hands, many workers, and a search for tasks whose workers have died.
 
 use std::{
+    collections::HashSet,
     panic::AssertUnwindSafe,
-    sync::{Arc, PoisonError},
+    sync::{Arc, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -154,13 +155,18 @@ impl Service {
 
     fn is_running(&self, id: &str) -> bool {
         let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.contains_key(id)
+        running.contains_key(id) || self.0.queued().contains(id)
     }
 
     /// Works on a task in this process, as soon as it is its turn.
     pub(super) fn begin(&self, id: String, place: OwnedSemaphorePermit) {
         let service = self.clone();
+        let Some(queued) = Queued::enter(&self.0, &id) else {
+            // it waits here already, and needs one place
+            return;
+        };
         tokio::spawn(async move {
+            let _queued = queued;
             let ran = tokio::select! {
                 () = service.0.stop.cancelled() => return,
                 desk = service.0.desks.acquire() => match desk {
@@ -177,7 +183,32 @@ impl Service {
     }
 }
 
+/// A task that waits for its turn in this process, or is worked on.
+struct Queued {
+    inner: Arc<Inner>,
+    id: String,
+}
+
+impl Queued {
+    fn enter(inner: &Arc<Inner>, id: &str) -> Option<Self> {
+        inner.queued().insert(id.to_owned()).then(|| Self {
+            inner: Arc::clone(inner),
+            id: id.to_owned(),
+        })
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.inner.queued().remove(&self.id);
+    }
+}
+
 impl Inner {
+    fn queued(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.queued.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Stops a worker in this process at once.
     pub(super) fn interrupt(&self, id: &str) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);

@@ -15,7 +15,10 @@ use rmcp::{
     },
 };
 
-use super::{error::Error, tokens::Tokens};
+use super::{
+    error::{Error, tell},
+    tokens::Tokens,
+};
 
 /// How many redirects one request may take.
 const HOPS: usize = 10;
@@ -72,8 +75,17 @@ impl Client {
             return Ok(given);
         };
         let server = uri.parse().map_err(std::io::Error::other)?;
-        let token = tokens.token(&server).await.map_err(std::io::Error::other)?;
-        Ok(Some(token))
+        match tokens.token(&server).await {
+            Ok(token) => Ok(Some(token)),
+            Err(error) => {
+                // keys and accounts are for the log
+                let reference = skydock::reference();
+                let cause = tell(&*error);
+                tracing::error!(cause, reference, "no token could be had for a server");
+                let text = format!("the agent could not sign a token for it (reference {reference})");
+                Err(std::io::Error::other(text).into())
+            }
+        }
     }
 }
 

@@ -66,7 +66,18 @@ impl Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Url(url) => write!(f, "{url}"),
+            Self::Url(url) => {
+                // a name and a password in it are for the server alone
+                let mut url = url.clone();
+                if url
+                    .set_username("")
+                    .and_then(|()| url.set_password(None))
+                    .is_err()
+                {
+                    return f.write_str("a URL without a host");
+                }
+                write!(f, "{url}")
+            }
             Self::Local(local) => write!(f, "{local}"),
             Self::Command { program, arguments } => {
                 write!(f, "{program}")?;

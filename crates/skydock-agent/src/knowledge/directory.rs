@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    io::Read as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
@@ -67,6 +68,8 @@ pub struct Directory {
 struct State {
     index: Arc<Index>,
     looked: Instant,
+    /// Whether the folder is being read.
+    reading: bool,
 }
 
 /// What was read, ready to be searched.
@@ -110,6 +113,7 @@ impl Directory {
             state: Mutex::new(State {
                 index: Arc::new(index),
                 looked: Instant::now(),
+                reading: false,
             }),
         })
     }
@@ -129,10 +133,10 @@ impl Directory {
     async fn index(&self) -> Arc<Index> {
         let known = {
             let mut state = self.lock();
-            if state.looked.elapsed() < AGAIN {
+            if state.reading || state.looked.elapsed() < AGAIN {
                 return Arc::clone(&state.index);
             }
-            state.looked = Instant::now();
+            state.reading = true;
             Arc::clone(&state.index)
         };
         let (root, before) = (self.root.clone(), known.files.clone());
@@ -140,7 +144,8 @@ impl Directory {
             let files = files(&root)?;
             (files != before).then(|| Index::read(&root, files)).transpose()
         });
-        match read.await {
+        let read = Reading(self).wait(read).await;
+        match read {
             Ok(Ok(Some(index))) => {
                 let index = Arc::new(index);
                 self.lock().index = Arc::clone(&index);
@@ -159,6 +164,35 @@ impl Directory {
     }
 }
 
+/// The folder is being read, until this is dropped.
+struct Reading<'a>(&'a Directory);
+
+impl Reading<'_> {
+    async fn wait<T>(self, read: impl Future<Output = T>) -> T {
+        read.await
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.reading = false;
+        state.looked = Instant::now();
+    }
+}
+
+/// The file, unless it is longer than may be; it may have grown since it was looked at.
+fn read_bounded(path: &Path, length: u64) -> std::io::Result<Option<Vec<u8>>> {
+    if length > LONGEST_FILE {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(LONGEST_FILE + 1).read_to_end(&mut bytes)?;
+    let fits = u64::try_from(bytes.len()).is_ok_and(|read| read <= LONGEST_FILE);
+    Ok(fits.then_some(bytes))
+}
+
 #[async_trait]
 impl Knowledge for Directory {
     async fn find(&self, question: &str, most: usize) -> Result<Vec<Passage>, Failure> {
@@ -173,12 +207,12 @@ impl Index {
         let mut found = Vec::new();
         let mut skipped = 0;
         for file in &files {
-            let bytes = match std::fs::read(&file.path) {
-                Ok(bytes) if file.length <= LONGEST_FILE => bytes,
+            let bytes = match read_bounded(&file.path, file.length) {
+                Ok(Some(bytes)) => bytes,
                 // it went away meanwhile
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(source) => return Err(unreadable(&file.path, source)),
-                Ok(_) => {
+                Ok(None) => {
                     skipped += 1;
                     continue;
                 }

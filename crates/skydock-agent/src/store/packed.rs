@@ -12,6 +12,14 @@ const LONGEST: u64 = 64 << 20;
 
 /// Compresses a body. The `mark` is in it, so that no two writes are the same.
 pub(super) fn pack(body: &[u8], mark: &str) -> Result<Vec<u8>, Failure> {
+    // what could not be read again is not written
+    let most = usize::try_from(LONGEST).unwrap_or(usize::MAX);
+    if body.len() > most {
+        return Err(Failure::TooLong {
+            length: body.len(),
+            most,
+        });
+    }
     let mut packer = GzBuilder::new()
         .comment(mark.as_bytes())
         .write(Vec::new(), Compression::default());

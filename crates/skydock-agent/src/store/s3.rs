@@ -220,7 +220,9 @@ impl Store for S3 {
             .client
             .list_objects_v2()
             .bucket(&self.bucket)
-            .prefix(self.folder(user));
+            .prefix(self.folder(user))
+            // what lies deeper is another store's
+            .delimiter("/");
         let mut pages = list.into_paginator().send();
         let mut objects = Vec::new();
         while let Some(page) = pages.next().await {

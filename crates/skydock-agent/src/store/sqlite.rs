@@ -123,6 +123,8 @@ impl Store for Sqlite {
         };
         self.run(move |connection| {
             let written = Timestamp::now().as_millisecond();
+            // one that was forgotten and begun anew has other versions
+            let first = i64::from(rand::random::<u32>());
             let changed = match replaces {
                 Some(version) => connection
                     .prepare_cached(
@@ -133,14 +135,16 @@ impl Store for Sqlite {
                 None => connection
                     .prepare_cached(
                         "INSERT OR IGNORE INTO conversations (user, session, version, title, body, written) \
-                     VALUES (?1, ?2, 1, ?3, ?4, ?5)",
+                     VALUES (?1, ?2, ?6, ?3, ?4, ?5)",
                     )?
-                    .execute(params![&*user, &*session, title, body, written])?,
+                    .execute(params![&*user, &*session, title, body, written, first])?,
             };
             if changed == 0 {
                 return Err(Failure::Conflict);
             }
-            Ok(replaces.unwrap_or_default().saturating_add(1).to_string())
+            Ok(replaces
+                .map_or(first, |version| version.saturating_add(1))
+                .to_string())
         })
         .await
     }

@@ -140,7 +140,11 @@ impl Toolbox {
             let mut upstream = upstream.clone();
             let setup = &mut upstream.setup;
             let given = setup.bearer.is_some() || setup.headers.contains_key(&AUTHORIZATION);
-            if matches!(upstream.target, Target::Url(_)) && setup.tokens.is_none() && !given {
+            // a name in the URL is sent in the same header
+            if matches!(&upstream.target, Target::Url(url) if url.username().is_empty())
+                && setup.tokens.is_none()
+                && !given
+            {
                 setup.tokens = tokens.cloned();
             }
             Server::new(upstream, desk)

@@ -38,6 +38,8 @@ pub(crate) struct Keeper {
     version: Option<String>,
     holder: String,
     lease: Lease,
+    /// Whether the last write may have landed though its answer did not come.
+    unsure: bool,
 }
 
 /// Until when this process has the conversation for itself. Clones know the same.
@@ -85,6 +87,7 @@ impl Keeper {
             version,
             holder: Uuid::new_v4().to_string(),
             lease: Lease::default(),
+            unsure: false,
         };
         Ok((keeper, conversation))
     }
@@ -113,13 +116,44 @@ impl Keeper {
     /// Stores it as it is.
     async fn save(&mut self, conversation: &Conversation) -> Result<(), Failure> {
         let body = serde_json::to_vec(conversation).map_err(|error| Failure::Broken(error.into()))?;
+        let title = conversation.title();
+        match self.write(&title, &body).await {
+            Err(Failure::Conflict) if self.unsure => {
+                if self.found_own(&body).await? {
+                    return Ok(());
+                }
+                self.write(&title, &body).await
+            }
+            written => written,
+        }
+    }
+
+    async fn write(&mut self, title: &str, body: &[u8]) -> Result<(), Failure> {
         let draft = Draft {
             replaces: self.version.as_deref(),
-            title: &conversation.title(),
-            body: &body,
+            title,
+            body,
         };
-        self.version = Some(self.store.save(&self.key, draft).await?);
+        let written = self.store.save(&self.key, draft).await;
+        self.unsure = matches!(written, Err(Failure::Broken(_)));
+        self.version = Some(written?);
         Ok(())
+    }
+
+    /// Looks whether it was this keeper that wrote what stands in the way of a write, and goes on from there; true when
+    /// nothing is left to be written.
+    async fn found_own(&mut self, body: &[u8]) -> Result<bool, Failure> {
+        let Some(stored) = self.store.load(&self.key).await? else {
+            return Err(Failure::Conflict);
+        };
+        let same = stored.body == body;
+        let found: Conversation =
+            serde_json::from_slice(&stored.body).map_err(|error| Failure::Broken(error.into()))?;
+        if !same && !found.is_held_by(&self.holder) {
+            return Err(Failure::Conflict);
+        }
+        self.version = Some(stored.version);
+        Ok(same)
     }
 
     /// Stores how a turn ended. A store that does not answer is asked again: what was done is worth it.

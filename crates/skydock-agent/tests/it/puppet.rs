@@ -117,24 +117,7 @@ impl Model for Puppet {
                 .boxed()
             }
             Say::Hang(text) => stream::iter([words(text)]).chain(stream::pending()).boxed(),
-            Say::Calls(calls) => {
-                let mut pieces = Vec::new();
-                for (index, (name, what)) in calls.into_iter().enumerate() {
-                    let id = format!("c{turn}-{index}");
-                    let input = json!({ "what": what }).to_string();
-                    pieces.push(piece(
-                        index,
-                        Part::Call {
-                            id,
-                            name: name.to_owned(),
-                        },
-                    ));
-                    pieces.push(piece(index, Part::Input(input)));
-                }
-                pieces.push(piece(0, Part::Stop(Stop::ToolUse)));
-                pieces.push(usage);
-                stream::iter(pieces).boxed()
-            }
+            Say::Calls(calls) => wanted(turn, calls),
             Say::Raw(name, input) => {
                 let call = Part::Call {
                     id: format!("r{turn}"),
@@ -144,6 +127,24 @@ impl Model for Puppet {
             }
         })
     }
+}
+
+/// An answer that calls these.
+fn wanted(turn: usize, calls: Vec<(&'static str, &'static str)>) -> Pieces {
+    let piece = |block, what| Ok(Piece { block, what });
+    let mut pieces = Vec::new();
+    for (index, (name, what)) in calls.into_iter().enumerate() {
+        let (id, name) = (format!("c{turn}-{index}"), name.to_owned());
+        pieces.push(piece(index, Part::Call { id, name }));
+        pieces.push(piece(index, Part::Input(json!({ "what": what }).to_string())));
+    }
+    let usage = Usage {
+        input_tokens: 10,
+        output_tokens: 5,
+        ..Usage::default()
+    };
+    pieces.extend([piece(0, Part::Stop(Stop::ToolUse)), piece(0, Part::Usage(usage))]);
+    stream::iter(pieces).boxed()
 }
 
 /// What providers insist on: roles alternate, the first and the last message are the user's, and each call is answered

@@ -15,7 +15,7 @@ const LEEWAY: u64 = 30;
 /// Longer than any token that is worth reading, in bytes.
 const LONGEST: usize = 16 << 10;
 /// The longest subject, in bytes; OpenID Connect has at most 255 characters.
-const LONGEST_SUBJECT: usize = 1024;
+const LONGEST_SUBJECT: usize = 4096;
 
 /// What a token has to say.
 #[derive(Debug)]
@@ -72,6 +72,9 @@ impl Rules {
             }
         }
         if faults.is_empty() {
+            // as it is written, and as programs write it that parse URLs
+            let normal: Vec<_> = audiences.iter().filter_map(|audience| normal(audience)).collect();
+            let audiences = audiences.into_iter().chain(normal).collect();
             Ok(Self { issuer, audiences })
         } else {
             Err(faults)
@@ -118,6 +121,16 @@ fn is_resource(text: &str) -> bool {
             .authority()
             .is_some_and(|authority| !authority.as_str().contains('@'))
         && !text.contains(['?', '#'])
+}
+
+/// The same URL as the WHATWG's standard writes it: in small letters, without the scheme's own port, with a path.
+fn normal(text: &str) -> Option<String> {
+    let uri = text.parse::<Uri>().ok()?;
+    let (scheme, host) = (uri.scheme_str()?, uri.host()?.to_ascii_lowercase());
+    let own = if scheme == "https" { 443 } else { 80 };
+    let port = uri.port_u16().filter(|port| *port != own);
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    Some(format!("{scheme}://{host}{port}{}", uri.path()))
 }
 
 /// The reason, and nothing of what the token says: it is for the log.
@@ -172,6 +185,17 @@ mod tests {
             &["Bearer a", "Bearer a"],
         ] {
             assert_eq!(read(wrong), Err(Refusal::Malformed), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_audience_is_known_as_programs_write_it() {
+        for (written, normal_form) in [
+            ("https://mcp.example.com", "https://mcp.example.com/"),
+            ("https://MCP.example.com:443/mcp", "https://mcp.example.com/mcp"),
+            ("http://127.0.0.1:8000/mcp", "http://127.0.0.1:8000/mcp"),
+        ] {
+            assert_eq!(normal(written).as_deref(), Some(normal_form));
         }
     }
 

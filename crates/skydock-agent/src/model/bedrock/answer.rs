@@ -1,6 +1,6 @@
 //! What Bedrock says, as pieces.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use aws_sdk_bedrockruntime::{
     operation::converse::ConverseOutput as Output,
@@ -30,6 +30,8 @@ struct Reading {
     patience: Patience,
     asked: Asked,
     calls: bool,
+    /// How long the next event may take: a model that reads a long prompt, or thinks, says nothing for longer at first.
+    wait: Duration,
     stopped: bool,
     ended: bool,
 }
@@ -42,6 +44,7 @@ pub(super) fn pieces(events: Receiver, patience: Patience, asked: Asked) -> Piec
         patience,
         asked,
         calls: false,
+        wait: patience.first,
         stopped: false,
         ended: false,
     };
@@ -61,8 +64,15 @@ pub(super) fn pieces(events: Receiver, patience: Patience, asked: Asked) -> Piec
 
 impl Reading {
     async fn read(&mut self) -> Result<(), Failure> {
-        let event = failure::patiently(self.patience.next, self.events.recv()).await?;
-        match event.map_err(|error| failure::of_stream(error, &self.asked))? {
+        let event = failure::patiently(self.wait, self.events.recv()).await;
+        let event = event.and_then(|event| event.map_err(|error| failure::of_stream(error, &self.asked)));
+        self.wait = self.patience.next;
+        if self.stopped && event.is_err() {
+            // all is said; what is missing is what it has cost
+            self.ended = true;
+            return Ok(());
+        }
+        match event? {
             Some(event) => self.hear(event),
             None if self.stopped => self.ended = true,
             None => {

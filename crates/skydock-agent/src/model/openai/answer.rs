@@ -151,6 +151,8 @@ struct Answer {
     pieces: VecDeque<Piece>,
     calls: Vec<Call>,
     stop: Option<Stop>,
+    /// What it has cost so far: some servers count in every piece, from the beginning.
+    cost: Usage,
     ended: bool,
 }
 
@@ -184,7 +186,7 @@ impl Answer {
             }
         }
         if let Some(counts) = chunk.usage {
-            self.add(TEXT, Part::Usage(cost(&counts)));
+            self.cost = cost(&counts);
         }
         Ok(())
     }
@@ -297,6 +299,7 @@ impl Answer {
             stop => stop,
         };
         self.add(TEXT, Part::Stop(stop));
+        self.add(TEXT, Part::Usage(self.cost));
         self.ended = true;
         Ok(())
     }

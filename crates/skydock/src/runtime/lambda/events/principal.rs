@@ -35,12 +35,18 @@ pub(super) fn read(context: &str) -> Option<Principal> {
     let signed = |value: &Value, pointer: &str| {
         text(value, pointer).map(|arn| Principal::new(format!("iam {arn}")).with_subject(arn))
     };
+    let pooled = |value: &Value, pointer: &str| {
+        text(value, pointer).map(|id| Principal::new(format!("cognito {id}")).with_subject(id))
+    };
     // HTTP API and function URL, REST API, VPC Lattice
     token("/jwt/claims")
         .or_else(|| token("/claims"))
         .or_else(|| named("/lambda/principalId"))
         .or_else(|| named("/lambda/principal"))
         .or_else(|| named("/principalId"))
+        // all users of an identity pool sign as one role, whose ARN they share
+        .or_else(|| pooled(&authorizer, "/iam/cognitoIdentity/identityId"))
+        .or_else(|| pooled(&identity, "/cognitoIdentityId"))
         .or_else(|| signed(&authorizer, "/iam/userArn"))
         .or_else(|| signed(&identity, "/userArn"))
         .or_else(|| signed(&identity, "/principal"))
@@ -71,6 +77,18 @@ mod tests {
             ),
             (
                 r#"{"authorizer": {"iam": {"userArn": "arn:aws:iam::1:user/ada"}}}"#,
+                Some("iam arn:aws:iam::1:user/ada"),
+            ),
+            (
+                r#"{"authorizer": {"iam": {"userArn": "arn:aws:sts::1:assumed-role/r/CognitoIdentityCredentials", "cognitoIdentity": {"identityId": "eu-west-1:a"}}}}"#,
+                Some("cognito eu-west-1:a"),
+            ),
+            (
+                r#"{"identity": {"userArn": "arn:aws:sts::1:assumed-role/r/CognitoIdentityCredentials", "cognitoIdentityId": "eu-west-1:b"}}"#,
+                Some("cognito eu-west-1:b"),
+            ),
+            (
+                r#"{"authorizer": {"iam": {"userArn": "arn:aws:iam::1:user/ada", "cognitoIdentity": null}}}"#,
                 Some("iam arn:aws:iam::1:user/ada"),
             ),
             (
