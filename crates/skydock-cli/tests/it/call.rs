@@ -20,7 +20,7 @@ async fn everything_is_listed_over_http_and_over_stdio() {
             "peer 7.0.0",
             "MCP 2026-07-28",
             "Ask for pizza.",
-            "Tools (8)",
+            "Tools (9)",
             "echo  read-only",
             "text   string, required  What to say",
             "small | large",
@@ -46,7 +46,7 @@ async fn the_listing_as_json_is_the_servers() {
         .await
         .ended(0)
         .json();
-    assert_eq!(catalog["tools"].as_array().unwrap().len(), 8);
+    assert_eq!(catalog["tools"].as_array().unwrap().len(), 9);
     assert_eq!(catalog["resources"][0]["uri"], "menu://today");
     assert_eq!(catalog["resourceTemplates"][0]["uriTemplate"], "menu://{day}");
     assert_eq!(catalog["prompts"][0]["name"], "greet");

@@ -73,7 +73,7 @@ async fn what_an_agent_answers_is_text_and_artifacts() {
     let host = host(Peers::new([peer(&instance)])).await;
     let result = ask(&host, json!({"message": "hello"})).await;
     assert_eq!(result.is_error, Some(false));
-    assert!(words(&result).starts_with("one \ntwo"), "{result:?}");
+    assert!(words(&result).starts_with("one two"), "{result:?}");
     let got = result.structured_content.unwrap();
     assert_eq!(got["state"], "TASK_STATE_COMPLETED");
     assert_eq!(got["artifacts"][1]["parts"][0]["data"]["said"], "hello");
