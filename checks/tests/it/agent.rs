@@ -1,9 +1,10 @@
 //! The agent's programs as people and other programs use them: the web chat in a browser, and processes that are killed
 //! in the middle of what they do.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{path::Path, process::Stdio, sync::Arc, time::Duration};
 
 use checks::{
+    emulator::Emulator,
     program::{Program, command},
     scratch::Scratch,
     tools,
@@ -11,6 +12,7 @@ use checks::{
 use futures::StreamExt as _;
 use reqwest::Client;
 use serde_json::{Value, json};
+use skydock_agent::identity::{FileKey, Identity, Keys};
 use tokio::process::Command;
 
 /// How long something may take that is waited for.
@@ -222,4 +224,59 @@ async fn what_a_killed_agent_was_doing_goes_on_in_another_process() {
         .await;
     let listed = listed.body["result"]["structuredContent"]["bookings"].clone();
     assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
+}
+
+/// The agent as a Lambda function behind a function URL that streams, for callers who bring a token.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_lambda_a_turn_streams_to_whoever_has_a_token() {
+    const AUDIENCE: &str = "https://agent.example.com/";
+    let scratch = Scratch::new("agent-lambda").unwrap();
+    let file = |name: &str| scratch.path().join(name).display().to_string();
+    std::fs::write(file("script.toml"), SCRIPT).unwrap();
+    let keys = Keys::new(Arc::new(FileKey::generate().unwrap()));
+    std::fs::write(file("keys.json"), serde_json::to_vec(&keys.jwks()).unwrap()).unwrap();
+    let audience = AUDIENCE.parse().unwrap();
+    let token = Identity::new("issuer", keys)
+        .token(&"max".into(), &audience)
+        .await
+        .unwrap();
+    let (model, keys) = (format!("scripted:{}", file("script.toml")), file("keys.json"));
+    let arguments = [
+        "agent",
+        "serve",
+        "--model",
+        &model,
+        "--store",
+        "memory",
+        "--lambda-response",
+        "streamed",
+        "--auth-issuer",
+        "issuer",
+        "--auth-audience",
+        AUDIENCE,
+        "--auth-keys",
+        &keys,
+    ];
+    let skydock = tools::built("skydock").unwrap();
+    let door = Emulator::start("url-stream", &[], &skydock, &arguments)
+        .await
+        .unwrap();
+    let url = reqwest::Url::parse(&door.url())
+        .unwrap()
+        .join("/api/conversations/a/turns")
+        .unwrap();
+    let client = Client::new();
+    let ask = || client.post(url.clone()).json(&json!({"say": "talk"}));
+    assert_eq!(ask().send().await.unwrap().status(), 401);
+    let answer = ask().bearer_auth(token).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let mut stream = answer.bytes_stream();
+    let (mut text, mut pieces) = (String::new(), 0);
+    while let Some(bytes) = stream.next().await {
+        text.push_str(&String::from_utf8_lossy(&bytes.unwrap()));
+        pieces += 1;
+    }
+    assert!(pieces > 3, "it came in {pieces} pieces");
+    let said = said(&events(&text));
+    assert!(said.starts_with("one two") && said.ends_with("the end"), "{said}");
 }
