@@ -261,7 +261,7 @@ async fn in_lambda_a_turn_streams_to_whoever_has_a_token() {
     let door = Emulator::start("url-stream", &[], &skydock, &arguments)
         .await
         .unwrap();
-    let url = reqwest::Url::parse(&door.url())
+    let url = reqwest::Url::parse(door.url())
         .unwrap()
         .join("/api/conversations/a/turns")
         .unwrap();
