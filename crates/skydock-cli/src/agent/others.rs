@@ -64,8 +64,9 @@ impl Flags {
     ) -> Result<Option<Service>, String> {
         let Some(url) = &self.url else { return Ok(None) };
         let url = match (url.as_str(), listen) {
-            ("", Some(address)) => format!("http://{address}"),
-            ("", None) => return Err("--a2a needs a value here: the URL where others reach it".to_owned()),
+            // which port it is when the system chooses one is not known yet
+            ("", Some(address)) if address.port() != 0 => format!("http://{address}"),
+            ("", _) => return Err("--a2a needs a value here: the URL where others reach it".to_owned()),
             (url, _) if url.starts_with("http://") || url.starts_with("https://") => url.to_owned(),
             (url, _) => {
                 return Err(format!(

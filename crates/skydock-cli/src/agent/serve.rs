@@ -62,15 +62,11 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode> {
         let sign_in = match config.listen {
             // behind a name there may be a proxy, and everybody behind that
             Some(address) if address.ip().is_loopback() && config.hosts.is_empty() => {
-                screen::note(&format!(
-                    "The web chat is at http://{address}/ for {}.",
-                    args.user
-                ));
+                // where it is stands in the log, when it is known that it is there
+                screen::note(&format!("The web chat is for {}.", args.user));
                 SignIn::Fixed(args.user.clone())
             }
-            Some(_) => SignIn::Platform,
-            None if config.lambda.is_some() => SignIn::Platform,
-            None => return Err(no_address()),
+            _ => SignIn::Platform,
         };
         let others = args.a2a.service(agent.clone(), &face.title, config.listen).await;
         let others = others.map_err(|fault| Error::from(Faults::one("and then", "", fault)))?;
@@ -95,9 +91,4 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode> {
         Err(error) if error.exit_code() == 2 => Err(Usage::new(error.report()).into()),
         Err(error) => Err(error.into()),
     }
-}
-
-fn no_address() -> Error {
-    let wanted = "write an address to listen on, such as 127.0.0.1:8000";
-    Faults::one("--listen (SKYDOCK_LISTEN)", "", wanted).into()
 }
