@@ -73,11 +73,17 @@ impl DynamoDb {
         &mut self.program
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.program.url("")
+    }
+
     /// What a program needs in its environment to use it.
     #[must_use]
     pub fn variables(&self) -> [(&'static str, String); 4] {
         [
-            ("AWS_ENDPOINT_URL_DYNAMODB", self.program.url("")),
+            ("AWS_ENDPOINT_URL_DYNAMODB", self.url()),
             ("AWS_ACCESS_KEY_ID", KEY.to_owned()),
             ("AWS_SECRET_ACCESS_KEY", KEY.to_owned()),
             ("AWS_REGION", REGION.to_owned()),

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
-    config::Credentials,
     types::{
         AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
         ProjectionType, ScalarAttributeType,
@@ -20,6 +19,7 @@ use skydock_agent::a2a::{
 };
 
 use self::contract::keeps_the_contract;
+use crate::conversations::settings;
 
 #[path = "../../../crates/skydock-agent/tests/it/a2a/contract.rs"]
 mod contract;
@@ -71,16 +71,7 @@ async fn create(config: &SdkConfig) {
 
 async fn local() -> (DynamoDb, SdkConfig) {
     let dynamodb = DynamoDb::local().await.unwrap();
-    let endpoint = dynamodb
-        .variables()
-        .into_iter()
-        .find(|(name, _)| *name == "AWS_ENDPOINT_URL_DYNAMODB");
-    let config = aws_config::defaults(BehaviorVersion::latest())
-        .endpoint_url(endpoint.unwrap().1)
-        .region("eu-central-1")
-        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-        .load()
-        .await;
+    let config = settings(&dynamodb.url()).await;
     create(&config).await;
     (dynamodb, config)
 }

@@ -3,8 +3,6 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use aws_config::BehaviorVersion;
-use aws_sdk_dynamodb::config::Credentials;
 use bookings::store::{self, Booking, Order, Outcome, Sqlite, Status, Store};
 use checks::{dynamodb::DynamoDb, program::Program, scratch::Scratch, tools};
 use futures::future::join_all;
@@ -13,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     clients::{inspector, names, python},
+    conversations::settings,
     wire::Http,
 };
 
@@ -80,16 +79,7 @@ async fn what_is_booked_is_there_when_the_file_is_opened_again() {
 async fn a_table_keeps_the_contract() {
     let dynamodb = DynamoDb::local().await.unwrap();
     dynamodb.create_table("bookings").await.unwrap();
-    let endpoint = dynamodb
-        .variables()
-        .into_iter()
-        .find(|(name, _)| *name == "AWS_ENDPOINT_URL_DYNAMODB");
-    let config = aws_config::defaults(BehaviorVersion::latest())
-        .endpoint_url(endpoint.unwrap().1)
-        .region("eu-central-1")
-        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-        .load()
-        .await;
+    let config = settings(&dynamodb.url()).await;
     let connect = || Arc::new(store::DynamoDb::new("bookings", &config)) as Arc<dyn Store>;
     keeps_the_contract([connect(), connect()]).await;
     dynamodb.stop().await.unwrap();

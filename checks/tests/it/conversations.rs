@@ -48,8 +48,7 @@ pub(crate) fn signed(service: &str) -> String {
 async fn a_table_of_dynamodb_keeps_the_contract() {
     let dynamodb = DynamoDb::local().await.unwrap();
     dynamodb.create_table("conversations").await.unwrap();
-    let [(_, url), ..] = dynamodb.variables();
-    let config = settings(&url).await;
+    let config = settings(&dynamodb.url()).await;
     let store = store::DynamoDb::new("conversations", &config);
     let connect = || Arc::new(store::DynamoDb::new("conversations", &config)) as Arc<dyn Store>;
     contract::keeps_the_contract([connect(), connect()]).await;

@@ -7,6 +7,7 @@
 pub mod a2a;
 mod agent;
 mod approval;
+mod aws;
 mod budget;
 pub mod client;
 mod conversation;
@@ -17,6 +18,7 @@ mod listener;
 pub mod message;
 pub mod model;
 mod report;
+mod sqlite;
 pub mod store;
 mod tools;
 mod turn;

@@ -36,7 +36,7 @@ pub use self::{
     auth::Auth,
     caller::{Principal, Restored},
     changes::Changes,
-    config::{Config, Flags, Key, Lambda, LambdaResponse, Mode},
+    config::{Config, Flags, Key, Lambda, LambdaResponse, Mode, state_file},
     error::{Error, Fault, Faults},
     host::Host,
     hosted::Listening,

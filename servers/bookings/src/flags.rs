@@ -104,7 +104,9 @@ impl Flags {
                     format!("there is no home directory to keep bookings in; {wanted}"),
                 )
             };
-            return usual().map(Place::File).ok_or_else(homeless);
+            return skydock::state_file("bookings.sqlite")
+                .map(Place::File)
+                .ok_or_else(homeless);
         };
         let named = |scheme| store.strip_prefix(scheme).filter(|name: &&str| !name.is_empty());
         if store == MEMORY {
@@ -117,17 +119,6 @@ impl Flags {
             Err(Faults::one(flag, store, wanted))
         }
     }
-}
-
-/// Where bookings are kept unless something else is said.
-fn usual() -> Option<PathBuf> {
-    let path = |name| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    let state = path("XDG_STATE_HOME").or_else(|| Some(path("HOME")?.join(".local/state")));
-    Some(state?.join("skydock/bookings.sqlite"))
 }
 
 /// What a file says, or what holds without one.

@@ -12,9 +12,11 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use jsonwebtoken::{
-    Algorithm, EncodingKey,
+    Algorithm, EncodingKey, Header,
     jwk::{Jwk, PublicKeyUse, ThumbprintHash},
 };
+
+use serde::Serialize;
 
 use super::{Error, Signer};
 
@@ -73,6 +75,13 @@ impl FileKey {
         let mut jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).map_err(|error| wrong(name, error))?;
         name_key(&mut jwk).map_err(|error| wrong(name, error))?;
         Ok(Self { key, jwk })
+    }
+
+    /// A token (JWT) with these claims.
+    pub(crate) fn token(&self, claims: &impl Serialize) -> Result<String, jsonwebtoken::errors::Error> {
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid.clone_from(&self.jwk.common.key_id);
+        jsonwebtoken::encode(&header, claims, &self.key)
     }
 
     /// The private key as PEM, to be written to a file that only its owner can read.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_kms::{
     Client,
     error::DisplayErrorContext,
@@ -14,12 +14,14 @@ use jsonwebtoken::{Algorithm, DecodingKey, jwk::Jwk};
 use sha2::{Digest as _, Sha256};
 
 use super::{Error, Signer, file::name_key};
+use crate::aws::{Patience, patient};
 
-/// What takes longer is tried again.
-const ATTEMPT: Duration = Duration::from_secs(2);
-const ATTEMPTS: u32 = 3;
-/// What a request to a server waits at most.
-const WHOLE: Duration = Duration::from_secs(5);
+/// How long it is waited for.
+const PATIENCE: Patience = Patience {
+    attempt: Duration::from_secs(2),
+    attempts: 3,
+    whole: Duration::from_secs(5),
+};
 /// What stands before the point of a P-256 key in its public key (RFC 5480 §2): the kind of key, and its curve.
 const BEFORE_POINT: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
@@ -55,15 +57,7 @@ impl KmsKey {
     /// # Errors
     /// As [`KmsKey::open`].
     pub async fn new(arn: &str, config: &SdkConfig) -> Result<Self, Error> {
-        let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(ATTEMPT)
-            .operation_timeout(WHOLE)
-            .build();
-        let config = aws_sdk_kms::config::Builder::from(config)
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            .build();
-        let client = Client::from_conf(config);
+        let client = Client::new(&patient(config, PATIENCE));
         let found = client.get_public_key().key_id(arn).send().await;
         let found = found.map_err(|error| failed("asking for the public part", arn, &error))?;
         let kind = |found: String| Error::Kind {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::SdkConfig;
 use aws_sdk_bedrockagentruntime::{
     Client,
     error::DisplayErrorContext,
@@ -14,13 +14,15 @@ use aws_sdk_bedrockagentruntime::{
 };
 
 use super::{Failure, Knowledge};
+use crate::aws::{self, Patience, patient};
 use crate::message::Passage;
 
-/// What takes longer is tried again.
-const ATTEMPT: Duration = Duration::from_secs(8);
-const ATTEMPTS: u32 = 2;
-/// What a turn waits at most.
-const WHOLE: Duration = Duration::from_secs(15);
+/// How long it is waited for.
+const PATIENCE: Patience = Patience {
+    attempt: Duration::from_secs(8),
+    attempts: 2,
+    whole: Duration::from_secs(15),
+};
 /// What is asked at most, in bytes: `Retrieve` takes 1,000 characters.
 const LONGEST_QUESTION: usize = 1_000;
 /// What is taken of a passage at most, in bytes.
@@ -38,22 +40,14 @@ pub struct BedrockKnowledgeBase {
 impl BedrockKnowledgeBase {
     /// The knowledge base of this id, with the usual settings of AWS. Nothing is asked of it yet.
     pub async fn connect(id: &str) -> Self {
-        Self::new(id, &aws_config::defaults(BehaviorVersion::latest()).load().await)
+        Self::new(id, &aws::usual().await)
     }
 
     /// The same with other settings.
     #[must_use]
     pub fn new(id: &str, config: &SdkConfig) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(ATTEMPT)
-            .operation_timeout(WHOLE)
-            .build();
-        let config = aws_sdk_bedrockagentruntime::config::Builder::from(config)
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            .build();
         Self {
-            client: Client::from_conf(config),
+            client: Client::new(&patient(config, PATIENCE)),
             id: id.to_owned(),
         }
     }

@@ -9,7 +9,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
     error::{DisplayErrorContext, SdkError},
@@ -24,12 +24,14 @@ use super::{
     Draft, Failure, Key, Listed, Store, Stored,
     packed::{broken, pack, short, unpack},
 };
+use crate::aws::{self, Patience, patient};
 
-/// What takes longer is tried again.
-const ATTEMPT: Duration = Duration::from_secs(3);
-const ATTEMPTS: u32 = 3;
-/// What a turn waits at most.
-const WHOLE: Duration = Duration::from_secs(8);
+/// How long it is waited for.
+const PATIENCE: Patience = Patience {
+    attempt: Duration::from_secs(3),
+    attempts: 3,
+    whole: Duration::from_secs(8),
+};
 /// An item has 400 KB; some are for its keys and its other attributes.
 const LONGEST: usize = 380_000;
 /// How long a name may be in a key, in bytes: `sk` has 1,024.
@@ -50,25 +52,14 @@ pub struct DynamoDb {
 impl DynamoDb {
     /// Conversations in this table, with the usual settings of AWS. Nothing is asked of it yet.
     pub async fn connect(table: &str) -> Self {
-        Self::new(
-            table,
-            &aws_config::defaults(BehaviorVersion::latest()).load().await,
-        )
+        Self::new(table, &aws::usual().await)
     }
 
     /// The same with other settings.
     #[must_use]
     pub fn new(table: &str, config: &SdkConfig) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(ATTEMPT)
-            .operation_timeout(WHOLE)
-            .build();
-        let config = aws_sdk_dynamodb::config::Builder::from(config)
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            .build();
         Self {
-            client: Client::from_conf(config),
+            client: Client::new(&patient(config, PATIENCE)),
             table: table.to_owned(),
             life: None,
         }

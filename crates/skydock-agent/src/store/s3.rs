@@ -7,7 +7,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::SdkConfig;
 use aws_sdk_s3::{
     Client,
     error::{DisplayErrorContext, SdkError},
@@ -25,12 +25,14 @@ use super::{
     Draft, Failure, Key, Listed, Store, Stored,
     packed::{broken, pack, short, unpack},
 };
+use crate::aws::{self, Patience, patient};
 
-/// What takes longer is tried again.
-const ATTEMPT: Duration = Duration::from_secs(5);
-const ATTEMPTS: u32 = 3;
-/// What a turn waits at most.
-const WHOLE: Duration = Duration::from_secs(12);
+/// How long it is waited for.
+const PATIENCE: Patience = Patience {
+    attempt: Duration::from_secs(5),
+    attempts: 3,
+    whole: Duration::from_secs(12),
+};
 /// How long a conversation may be, packed.
 const LONGEST: usize = 16 << 20;
 /// What stays as it is in a key. Neither `.`, which alone would be a step in a path, nor `~`, which begins hashes.
@@ -61,24 +63,14 @@ pub struct S3 {
 impl S3 {
     /// Conversations in this bucket under a prefix, with the usual settings of AWS. Nothing is asked of it yet.
     pub async fn connect(bucket: &str, prefix: &str) -> Self {
-        Self::new(
-            bucket,
-            prefix,
-            &aws_config::defaults(BehaviorVersion::latest()).load().await,
-        )
+        Self::new(bucket, prefix, &aws::usual().await)
     }
 
     /// The same with other settings. With an endpoint of its own, the bucket is a part of the path.
     #[must_use]
     pub fn new(bucket: &str, prefix: &str, config: &SdkConfig) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(ATTEMPT)
-            .operation_timeout(WHOLE)
-            .build();
         let elsewhere = config.endpoint_url().is_some() || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some();
-        let config = aws_sdk_s3::config::Builder::from(config)
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        let config = aws_sdk_s3::config::Builder::from(&patient(config, PATIENCE))
             .force_path_style(elsewhere)
             .build();
         let prefix = prefix.trim_matches('/');

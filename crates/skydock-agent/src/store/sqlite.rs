@@ -1,19 +1,14 @@
 //! Conversations in SQLite: a file that several processes can share, or this process's memory.
 
-use std::{
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::path::Path;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Draft, Failure, Key, Listed, Store, Stored};
+use crate::sqlite::Database;
 
-/// How long one process waits for another that is writing.
-const BUSY: Duration = Duration::from_secs(5);
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS conversations (
     user TEXT NOT NULL,
@@ -29,7 +24,7 @@ CREATE INDEX IF NOT EXISTS conversations_of_user ON conversations (user, written
 
 /// Conversations in SQLite. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Sqlite(Arc<Mutex<Connection>>);
+pub struct Sqlite(Database);
 
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
@@ -44,24 +39,11 @@ impl Sqlite {
     /// # Errors
     /// When the file cannot be opened, or is something else.
     pub fn open(file: &Path) -> Result<Self, Failure> {
-        Self::at(file).map_err(|error| {
+        let opened = Database::open(file, SCHEMA).map_err(|error| {
             let text = format!("{} cannot be used for conversations ({error})", file.display());
             Failure::Broken(text.into())
-        })
-    }
-
-    fn at(file: &Path) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        if let Some(folder) = file.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        // SQLite gives its other files the permissions of this one
-        let made = std::fs::OpenOptions::new();
-        keep_private(made, file)?;
-        let connection = Connection::open(file)?;
-        // readers and one writer do not wait for each other; what is written survives the end of the process
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
-        Ok(Self::on(connection)?)
+        })?;
+        Ok(Self(opened))
     }
 
     /// Conversations that end with this process.
@@ -69,31 +51,15 @@ impl Sqlite {
     /// # Errors
     /// When there is no memory for it.
     pub fn in_memory() -> Result<Self, Failure> {
-        Self::on(Connection::open_in_memory()?)
-    }
-
-    fn on(connection: Connection) -> Result<Self, Failure> {
-        connection.busy_timeout(BUSY)?;
-        connection.execute_batch(SCHEMA)?;
-        Ok(Self(Arc::new(Mutex::new(connection))))
+        Ok(Self(Database::in_memory(SCHEMA)?))
     }
 
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+        work: impl FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let connection = Arc::clone(&self.0);
-        let done = tokio::task::spawn_blocking(move || {
-            work(&connection.lock().unwrap_or_else(PoisonError::into_inner))
-        });
-        done.await.map_err(|error| Failure::Broken(error.into()))?
+        self.0.run(work, Failure::Broken).await
     }
-}
-
-/// Makes the file for its owner alone, when there is none.
-fn keep_private(mut options: std::fs::OpenOptions, file: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    options.mode(0o600).create(true).append(true).open(file).map(drop)
 }
 
 #[async_trait]

@@ -180,9 +180,7 @@ impl Toolbox {
         *self.shelf.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&shelf);
         Ok(shelf)
     }
-}
 
-impl Toolbox {
     /// Ends all connections in order.
     pub(crate) async fn close(&self) {
         join_all(self.servers.iter().map(Server::close)).await;

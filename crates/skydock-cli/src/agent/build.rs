@@ -195,7 +195,7 @@ impl Flags {
 
     async fn store(&self) -> Result<Arc<dyn Store>, String> {
         let opened = match self.store.as_deref() {
-            None => match usual() {
+            None => match skydock::state_file("agent.sqlite") {
                 Some(file) => Sqlite::open(&file),
                 None => {
                     return Err(format!(
@@ -300,17 +300,6 @@ fn upstream(text: &str) -> Result<Upstream, String> {
         target,
         setup,
     })
-}
-
-/// Where conversations are kept unless something else is said.
-fn usual() -> Option<PathBuf> {
-    let path = |name| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    let state = path("XDG_STATE_HOME").or_else(|| Some(path("HOME")?.join(".local/state")));
-    Some(state?.join("skydock/agent.sqlite"))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod keys;
 mod lambda;
+mod state;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -10,6 +11,7 @@ use clap::Args;
 pub use self::keys::Key;
 pub(crate) use self::lambda::no_sessions;
 pub use self::lambda::{Lambda, LambdaResponse};
+pub use self::state::state_file;
 use crate::{
     auth::Auth,
     error::Faults,

@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::{
-    rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
-};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, jwk::Jwk};
+use jsonwebtoken::jwk::JwkSet;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
+
+use crate::identity::{self, FileKey};
 
 /// How long a signature holds. Each attempt has its own.
 const HOLDS: Duration = Duration::from_secs(300);
@@ -25,24 +23,22 @@ pub enum Unusable {
         "the key for webhooks cannot be used; it has to be a P-256 key as PEM in PKCS#8, as `openssl genpkey -algorithm \
          EC -pkeyopt ec_paramgen_curve:P-256` makes one"
     )]
-    Key(#[source] jsonwebtoken::errors::Error),
+    Key(#[source] identity::Error),
     /// No key can be made.
     #[error("no key for webhooks can be made: there are no random numbers")]
-    Generated,
+    Generated(#[source] identity::Error),
 }
 
 /// Signs with ES256 (RFC 7518 3.4).
 pub struct Signer {
-    key: EncodingKey,
-    jwk: Jwk,
-    id: String,
+    key: FileKey,
     issuer: String,
 }
 
 impl std::fmt::Debug for Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Signer")
-            .field("id", &self.id)
+            .field("key", &self.key)
             .field("issuer", &self.issuer)
             .finish_non_exhaustive()
     }
@@ -81,16 +77,9 @@ impl Signer {
     /// # Errors
     /// [`Unusable::Key`] when it is no such key.
     pub fn from_pem(pem: &[u8], issuer: impl Into<String>) -> Result<Self, Unusable> {
-        let key = EncodingKey::from_ec_pem(pem).map_err(Unusable::Key)?;
-        Self::new(key, issuer.into())
-    }
-
-    /// The same with the key as DER.
-    ///
-    /// # Errors
-    /// [`Unusable::Key`] when it is no such key.
-    pub fn from_der(der: &[u8], issuer: impl Into<String>) -> Result<Self, Unusable> {
-        Self::new(EncodingKey::from_ec_der(der), issuer.into())
+        let key = FileKey::from_pem("the key for webhooks", pem).map_err(Unusable::Key)?;
+        let issuer = issuer.into();
+        Ok(Self { key, issuer })
     }
 
     /// A signer with a new key, which ends with it: for one process, and webhooks that read its key set.
@@ -98,27 +87,15 @@ impl Signer {
     /// # Errors
     /// [`Unusable::Generated`] when the operating system gives no random numbers.
     pub fn generate(issuer: impl Into<String>) -> Result<Self, Unusable> {
-        let random = SystemRandom::new();
-        let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random);
-        let key = key.map_err(|_unspecified| Unusable::Generated)?;
-        Self::from_der(key.as_ref(), issuer)
-    }
-
-    fn new(key: EncodingKey, issuer: String) -> Result<Self, Unusable> {
-        let mut jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).map_err(Unusable::Key)?;
-        let public = serde_json::to_vec(&jwk).unwrap_or_default();
-        let id: String = URL_SAFE_NO_PAD
-            .encode(Sha256::digest(&public))
-            .chars()
-            .take(16)
-            .collect();
-        jwk.common.key_id = Some(id.clone());
-        Ok(Self { key, jwk, id, issuer })
+        let key = FileKey::generate().map_err(Unusable::Generated)?;
+        let issuer = issuer.into();
+        Ok(Self { key, issuer })
     }
 
     /// The public key, as the JSON of a key set (RFC 7517 5).
     pub(super) fn keys(&self) -> Vec<u8> {
-        serde_json::to_vec(&serde_json::json!({ "keys": [self.jwk] })).unwrap_or_default()
+        let keys = vec![identity::Signer::jwk(&self.key).clone()];
+        serde_json::to_vec(&JwkSet { keys }).unwrap_or_default()
     }
 
     /// A token for one request.
@@ -134,8 +111,6 @@ impl Signer {
             sequence: signed.sequence,
             body_sha256: URL_SAFE_NO_PAD.encode(Sha256::digest(signed.body)),
         };
-        let mut header = Header::new(Algorithm::ES256);
-        header.kid = Some(self.id.clone());
-        jsonwebtoken::encode(&header, &claims, &self.key)
+        self.key.token(&claims)
     }
 }

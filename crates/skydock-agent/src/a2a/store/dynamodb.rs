@@ -15,7 +15,7 @@ use std::{collections::HashMap, time::Duration};
 
 use ::a2a::StreamResponse;
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
     error::SdkError,
@@ -28,12 +28,14 @@ use jiff::Timestamp;
 use super::{
     Cursor, Failure, Filter, Logged, Mailbox, Page, Record, Tasks, numbered, read, state_name, write,
 };
+use crate::aws::{self, Patience, patient};
 
-/// What takes longer is tried again.
-const ATTEMPT: Duration = Duration::from_secs(2);
-const ATTEMPTS: u32 = 3;
-/// What a caller waits at most.
-const WHOLE: Duration = Duration::from_secs(6);
+/// How long it is waited for.
+const PATIENCE: Patience = Patience {
+    attempt: Duration::from_secs(2),
+    attempts: 3,
+    whole: Duration::from_secs(6),
+};
 /// The most bytes of a record: an item has at most 400 KB, its names and numbers included.
 const LONGEST: usize = 390_000;
 /// How many records of a page are read at once.
@@ -55,25 +57,14 @@ fn broken(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure
 impl DynamoDb {
     /// Tasks in this table, with the usual settings of AWS.
     pub async fn connect(table: &str) -> Self {
-        Self::new(
-            table,
-            &aws_config::defaults(BehaviorVersion::latest()).load().await,
-        )
+        Self::new(table, &aws::usual().await)
     }
 
     /// Tasks in this table.
     #[must_use]
     pub fn new(table: &str, config: &SdkConfig) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(ATTEMPT)
-            .operation_timeout(WHOLE)
-            .build();
-        let config = aws_sdk_dynamodb::config::Builder::from(config)
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            .build();
         Self {
-            client: Client::from_conf(config),
+            client: Client::new(&patient(config, PATIENCE)),
             table: table.to_owned(),
         }
     }

@@ -1,11 +1,6 @@
 //! Tasks in SQLite: a file that several processes can share, or this process's memory.
 
-use std::{
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::path::Path;
 
 use ::a2a::StreamResponse;
 use async_trait::async_trait;
@@ -15,9 +10,8 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use super::{
     Cursor, Failure, Filter, Logged, Mailbox, Page, Record, Tasks, numbered, read, state_name, write,
 };
+use crate::sqlite::Database;
 
-/// How long one process waits for another that is writing.
-const BUSY: Duration = Duration::from_secs(5);
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS a2a_tasks (
     id TEXT PRIMARY KEY,
@@ -52,7 +46,7 @@ CREATE INDEX IF NOT EXISTS a2a_mail_due ON a2a_mail (due) WHERE due IS NOT NULL;
 
 /// Tasks in SQLite. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Sqlite(Arc<Mutex<Connection>>);
+pub struct Sqlite(Database);
 
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
@@ -67,25 +61,11 @@ impl Sqlite {
     /// # Errors
     /// When the file cannot be opened, or is something else.
     pub fn open(file: &Path) -> Result<Self, Failure> {
-        Self::at(file).map_err(|error| {
+        let opened = Database::open(file, SCHEMA).map_err(|error| {
             let text = format!("{} cannot be used for tasks ({error})", file.display());
             Failure::Broken(text.into())
-        })
-    }
-
-    fn at(file: &Path) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        if let Some(folder) = file.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        // SQLite gives its other files the permissions of this one
-        let mut private = std::fs::OpenOptions::new();
-        private.mode(0o600).create(true).append(true).open(file)?;
-        let connection = Connection::open(file)?;
-        connection.busy_timeout(BUSY)?;
-        // readers and one writer do not wait for each other; what is written survives the end of the process
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
-        Ok(Self::on(connection)?)
+        })?;
+        Ok(Self(opened))
     }
 
     /// Tasks that end with this process.
@@ -93,24 +73,14 @@ impl Sqlite {
     /// # Errors
     /// When there is no memory for it.
     pub fn in_memory() -> Result<Self, Failure> {
-        Self::on(Connection::open_in_memory()?)
-    }
-
-    fn on(connection: Connection) -> Result<Self, Failure> {
-        connection.busy_timeout(BUSY)?;
-        connection.execute_batch(SCHEMA)?;
-        Ok(Self(Arc::new(Mutex::new(connection))))
+        Ok(Self(Database::in_memory(SCHEMA)?))
     }
 
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let connection = Arc::clone(&self.0);
-        let done = tokio::task::spawn_blocking(move || {
-            work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))
-        });
-        done.await.map_err(|error| Failure::Broken(error.into()))?
+        self.0.run(work, Failure::Broken).await
     }
 }
 
