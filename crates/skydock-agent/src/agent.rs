@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     approval::Approvals,
     budget::Budget,
-    conversation::{Conversation, Decision, NotAsked, Stand, Standing},
+    conversation::{Conversation, Decision, Mark, NotAsked, Stand, Standing},
     event::{Ended, Event, Outcome},
     identity::Identity,
     knowledge::Knowledge,
@@ -83,6 +83,16 @@ pub enum Input {
     Decide(Vec<Decision>),
     /// Wants a turn that was interrupted to go on.
     Resume,
+}
+
+/// How a turn begins.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) input: Input,
+    /// What it is begun for. A turn that goes on keeps what it had.
+    pub(crate) mark: Option<Mark>,
+    /// When it has to have ended, if that is before the budget's end.
+    pub(crate) deadline: Option<Instant>,
 }
 
 /// Why a turn does not begin.
@@ -309,21 +319,28 @@ impl Agent {
     /// When it cannot begin; then nothing has changed.
     pub async fn turn(&self, key: &Key, input: Input, deadline: Option<Instant>) -> Result<Turn, Error> {
         let (agent, key) = (self.clone(), key.clone());
+        let opening = Opening {
+            input,
+            mark: None,
+            deadline,
+        };
         // whoever asks may be gone before it has begun, and half of a beginning is none
-        let beginning = tokio::spawn(async move { agent.begin(key, input, deadline).await });
+        let beginning = tokio::spawn(async move { agent.begin(key, opening).await });
         match beginning.await {
             Ok(begun) => begun,
             Err(error) => Err(Error::Store(store::Failure::Broken(error.into()))),
         }
     }
 
-    async fn begin(self, key: Key, input: Input, deadline: Option<Instant>) -> Result<Turn, Error> {
+    /// Begins a turn that is not given up when nobody waits for its beginning any more.
+    pub(crate) async fn begin(self, key: Key, opening: Opening) -> Result<Turn, Error> {
         let awake = self.awake(&key).await;
         let Ok(held) = Arc::clone(&awake.turn).try_lock_owned() else {
             return Err(Error::Busy);
         };
         let (mut keeper, mut conversation) = Keeper::load(Arc::clone(&self.store), key.clone()).await?;
-        begin(&mut conversation, input)?;
+        let deadline = opening.deadline;
+        begin(&mut conversation, opening)?;
         keeper
             .take(&mut conversation)
             .await
@@ -464,12 +481,13 @@ fn broken() -> Ended {
 }
 
 /// Takes what the user does into the conversation.
-fn begin(conversation: &mut Conversation, input: Input) -> Result<(), Error> {
+fn begin(conversation: &mut Conversation, opening: Opening) -> Result<(), Error> {
     let standing = conversation.standing(Timestamp::now());
     if standing == Standing::Running {
         return Err(Error::Busy);
     }
-    match input {
+    let resumes = opening.input == Input::Resume;
+    match opening.input {
         Input::Say(text) => {
             if text.trim().is_empty() {
                 return Err(Error::Empty);
@@ -495,6 +513,10 @@ fn begin(conversation: &mut Conversation, input: Input) -> Result<(), Error> {
         // what its calls have come to is found out when it is known which tools there are
         Input::Resume if standing == Standing::Interrupted => {}
         Input::Resume => return Err(Error::NothingToResume),
+    }
+    conversation.ending = None;
+    if !resumes {
+        conversation.mark = opening.mark;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     approval::Reason,
+    event::Outcome,
     message::{Block, Message, Role, ToolCall, ToolResult},
     model::Usage,
 };
@@ -36,6 +37,29 @@ pub struct Conversation {
     /// Who is at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lease: Option<Lease>,
+    /// What the last turn was begun for, when whoever began it said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mark: Option<Mark>,
+    /// How the last turn ended; none while one is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ending: Option<Ending>,
+}
+
+/// What a turn is begun for: whoever finds it in a conversation knows that the turn was begun, and need not begin it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    /// The task.
+    pub(crate) task: String,
+    /// Which of the task's messages.
+    pub(crate) message: usize,
+}
+
+/// How a turn ended, for those who were not there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ending {
+    pub(crate) outcome: Outcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) detail: Option<String>,
 }
 
 /// Who is at a conversation, and until when that holds.

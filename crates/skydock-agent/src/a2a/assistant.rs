@@ -12,10 +12,15 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{
     executor::{End, Executor, Job},
     sink::{Lost, Sink},
+    store::Failure,
 };
 use crate::{
     Agent, Conversation, Decision, Ended, Error, Event, Input, NotAsked, Outcome, Reply, Standing, Turn,
-    View, message, store::Key,
+    View,
+    agent::Opening,
+    conversation::{Ending, Mark},
+    message,
+    store::Key,
 };
 
 /// The id of the artifact that an answer is.
@@ -23,7 +28,7 @@ const ANSWER: &str = "answer";
 /// How many words are told at once, in bytes, and how long they wait for more.
 const CHUNK: usize = 400;
 const PATIENCE: Duration = Duration::from_millis(300);
-/// How often a conversation is looked at on which somebody else works.
+/// How soon a task is tried again that has to wait for another one of its context.
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// Has an agent do tasks.
@@ -38,13 +43,13 @@ struct Decisions {
     decisions: Vec<Decision>,
 }
 
-/// A turn that is stopped when nobody follows it any more, unless its process stops: then it ends with that, or is gone on
-/// with elsewhere.
+/// A turn that is stopped when its task is over. When the task is only another worker's, the turn goes on, and that worker
+/// finds it.
 struct Followed<'a>(Turn, &'a Sink);
 
 impl Drop for Followed<'_> {
     fn drop(&mut self) {
-        if !self.1.is_leaving() {
+        if self.1.is_over() {
             self.0.stop();
         }
     }
@@ -53,7 +58,8 @@ impl Drop for Followed<'_> {
 /// What to do with a message.
 enum Plan {
     Turn(Input),
-    Answered(String),
+    /// The turn for it has ended.
+    Over(Ending),
     End(End),
 }
 
@@ -65,67 +71,67 @@ impl Assistant {
     }
 
     /// How to go on with the conversation.
-    fn plan(job: &Job, view: &View) -> Plan {
-        let words = words(&job.message);
-        let begun = job.attempt > 1;
-        match view.standing {
-            // the worker before died in the middle of the turn
-            Standing::Interrupted if begun => Plan::Turn(Input::Resume),
-            // or after it, before it could say so
-            Standing::Idle
-                if begun
-                    && (answers(&view.conversation, &words)
-                        || decisions(&job.message, &words, Vec::new()).is_some()) =>
-            {
-                let last = view.conversation.messages.last();
-                Plan::Answered(last.map(message::Message::text).unwrap_or_default())
+    async fn plan(job: &Job, view: &View, sink: &Sink) -> Result<Plan, Failure> {
+        let conversation = &view.conversation;
+        if view.standing == Standing::Running {
+            return Ok(Plan::End(End::Later(AGAIN)));
+        }
+        match &conversation.mark {
+            Some(mark) if *mark == self::mark(job) => {
+                return Ok(match &conversation.ending {
+                    Some(ending) => Plan::Over(ending.clone()),
+                    // a worker before died in the middle of the turn
+                    None => Plan::Turn(Input::Resume),
+                });
             }
-            Standing::Waiting => {
-                // a decision is on what this task's caller was shown, and on nothing that is asked since
-                let shown = shown(job);
-                let asked = view
-                    .conversation
-                    .asked()
-                    .map(|(pending, _)| pending.call.id.clone());
-                let asked: Vec<_> = asked.filter(|id| shown.contains(id)).collect();
-                match decisions(&job.message, &words, asked.clone()) {
-                    Some(decisions) if continues(job) => decide(job, view, decisions, &asked),
-                    _ if begun && last_said(&view.conversation) == words => {
-                        Plan::End(End::InputRequired(question(&view.conversation)))
-                    }
-                    _ => Plan::Turn(Input::Say(words)),
-                }
+            // whoever has that task has not taken what came of the turn
+            Some(other) if other.task != job.task.id && sink.is_open(&other.task).await? => {
+                return Ok(Plan::End(End::Later(AGAIN)));
+            }
+            _ => {}
+        }
+        let words = words(&job.message);
+        // a decision is on what this task's caller was shown, and on nothing that is asked since
+        let shown = shown(job);
+        let asked = conversation.asked().map(|(pending, _)| pending.call.id.clone());
+        let asked: Vec<_> = asked.filter(|id| shown.contains(id)).collect();
+        Ok(match decisions(&job.message, &words, asked.clone()) {
+            Some(decisions) if view.standing == Standing::Waiting && continues(job) => {
+                decide(job, decisions, &asked)
             }
             _ => Plan::Turn(Input::Say(words)),
-        }
+        })
     }
 
     /// Begins the turn, when nobody else is at the conversation.
-    async fn begin(&self, key: &Key, job: &Job) -> Result<Result<Turn, Plan>, Error> {
-        loop {
-            let view = self.agent.view(key).await?;
-            if view.standing != Standing::Running {
-                let input = match Self::plan(job, &view) {
-                    Plan::Turn(input) => input,
-                    over => return Ok(Err(over)),
-                };
-                match self.turn(key, input).await {
-                    Err(Error::Busy | Error::Store(crate::store::Failure::Conflict)) => {}
-                    Err(error) => return Err(error),
-                    Ok(turn) => return Ok(Ok(turn)),
-                }
+    async fn begin(&self, key: &Key, job: &Job, sink: &Sink) -> Result<Result<Turn, Plan>, Error> {
+        let view = self.agent.view(key).await?;
+        let input = match Self::plan(job, &view, sink).await {
+            Ok(Plan::Turn(input)) => input,
+            Ok(over) => return Ok(Err(over)),
+            Err(failure) => return Err(Error::Store(crate::store::Failure::Broken(failure.into()))),
+        };
+        match self.turn(key, job, input).await {
+            Ok(turn) => Ok(Ok(turn)),
+            // somebody else began one, or has ended it, at the same moment
+            Err(Error::Busy | Error::NothingToResume | Error::Store(crate::store::Failure::Conflict)) => {
+                Ok(Err(Plan::End(End::Later(AGAIN))))
             }
-            // another task of this context, or the worker that died, whose lease has to end
-            tokio::time::sleep(AGAIN).await;
+            Err(error) => Err(error),
         }
     }
 
-    /// Begins a turn. When nobody waits for that any more, as the task was cancelled meanwhile, the turn is stopped.
-    async fn turn(&self, key: &Key, input: Input) -> Result<Turn, Error> {
+    /// Begins a turn. When nobody waits for that any more, as the task is over meanwhile, the turn is stopped.
+    async fn turn(&self, key: &Key, job: &Job, input: Input) -> Result<Turn, Error> {
         let (agent, key) = (self.agent.clone(), key.clone());
+        let opening = Opening {
+            input,
+            mark: Some(mark(job)),
+            deadline: None,
+        };
         let (sender, receiver) = oneshot::channel();
         tokio::spawn(async move {
-            let begun = agent.turn(&key, input, None::<Instant>).await;
+            let begun = agent.begin(key, opening).await;
             if let Err(Ok(turn)) = sender.send(begun) {
                 turn.stop();
             }
@@ -174,47 +180,70 @@ impl Assistant {
             }
         }
     }
-}
 
-#[async_trait]
-impl Executor for Assistant {
-    async fn execute(&self, job: Job, sink: &Sink) -> Result<End, Lost> {
-        let key = Key::new(job.caller.as_str(), job.task.context_id.as_str());
-        let turn = match self.begin(&key, &job).await {
-            Ok(Ok(turn)) => Followed(turn, sink),
-            Ok(Err(Plan::End(end))) => return Ok(end),
-            Ok(Err(Plan::Answered(text))) => {
-                let mut answer = Answer {
-                    waiting: text,
-                    ..Answer::default()
-                };
-                answer.flush(sink, true).await?;
-                return Ok(End::done());
-            }
-            Ok(Err(Plan::Turn(_))) => return Ok(End::failed("the agent failed; its log has more")),
-            Err(error) => return Ok(refused(&job, &error)),
+    /// Tells the answer of a turn that has ended while another worker had the task.
+    async fn tell_again(&self, key: &Key, sink: &Sink) -> Result<(), Lost> {
+        let last = match self.agent.view(key).await {
+            Ok(view) => view.conversation.messages.into_iter().next_back(),
+            Err(_) => None,
         };
-        let Some(ended) = self.follow(&key, turn).await? else {
-            return Ok(End::failed("the turn ended without saying how"));
+        let said = last.filter(|last| last.role == message::Role::Assistant);
+        let mut answer = Answer {
+            waiting: said.map(|said| said.text()).unwrap_or_default(),
+            ..Answer::default()
         };
-        let detail = ended.detail.unwrap_or_default();
-        Ok(match ended.outcome {
+        answer.flush(sink, true).await
+    }
+
+    /// What the end of a turn is for its task.
+    async fn end(&self, key: &Key, job: &Job, outcome: Outcome, detail: Option<String>) -> End {
+        let detail = detail.unwrap_or_default();
+        match outcome {
             Outcome::Answered => End::done(),
-            Outcome::Waiting => match self.agent.view(&key).await {
+            Outcome::Waiting => match self.agent.view(key).await {
                 Ok(view) => End::InputRequired(question(&view.conversation)),
-                Err(error) => refused(&job, &error),
+                Err(error) => refused(job, &error),
             },
             Outcome::Cut => End::Completed(Some(said(format!("The answer is not complete: {detail}")))),
             Outcome::Budget => End::failed(format!("A budget is used up: {detail}")),
             Outcome::Filtered => End::Rejected(said(detail)),
             Outcome::Stopped => End::failed("The turn was stopped."),
             Outcome::Failed => End::failed(detail),
-        })
+        }
+    }
+}
+
+#[async_trait]
+impl Executor for Assistant {
+    async fn execute(&self, job: Job, sink: &Sink) -> Result<End, Lost> {
+        let key = Key::new(job.caller.as_str(), job.task.context_id.as_str());
+        match self.begin(&key, &job, sink).await {
+            Ok(Ok(turn)) => match self.follow(&key, Followed(turn, sink)).await? {
+                Some(ended) => Ok(self.end(&key, &job, ended.outcome, ended.detail).await),
+                None => Ok(End::failed("the turn ended without saying how")),
+            },
+            Ok(Err(Plan::Over(ending))) => {
+                self.tell_again(&key, sink).await?;
+                Ok(self.end(&key, &job, ending.outcome, ending.detail).await)
+            }
+            Ok(Err(Plan::End(end))) => Ok(end),
+            Ok(Err(Plan::Turn(_))) => Ok(End::failed("the agent failed; its log has more")),
+            Err(error) => Ok(refused(&job, &error)),
+        }
+    }
+}
+
+/// What the turn for a task's last message is begun for.
+fn mark(job: &Job) -> Mark {
+    let history = job.task.history.iter().flatten();
+    Mark {
+        task: job.task.id.clone(),
+        message: history.filter(|said| said.role == Role::User).count(),
     }
 }
 
 /// What to do with decisions; `asked` is what this task's caller was shown and is still asked.
-fn decide(job: &Job, view: &View, decisions: Vec<Decision>, asked: &[String]) -> Plan {
+fn decide(job: &Job, decisions: Vec<Decision>, asked: &[String]) -> Plan {
     let named = decisions.first().map(|decision| decision.id.clone());
     let ours: Vec<_> = decisions
         .into_iter()
@@ -222,10 +251,6 @@ fn decide(job: &Job, view: &View, decisions: Vec<Decision>, asked: &[String]) ->
         .collect();
     if !ours.is_empty() {
         return Plan::Turn(Input::Decide(ours));
-    }
-    if job.attempt > 1 {
-        // they were taken before the worker died; what waits now is another question
-        return Plan::End(End::InputRequired(question(&view.conversation)));
     }
     Plan::End(match named {
         Some(id) => refused(job, &Error::NotAsked(NotAsked(id))),
@@ -304,19 +329,6 @@ fn decisions(message: &Message, words: &str, asked: Vec<String>) -> Option<Vec<D
         note: None,
     };
     Some(asked.into_iter().map(decision).collect())
-}
-
-/// What the user of a conversation said last.
-fn last_said(conversation: &Conversation) -> String {
-    let mut said = conversation.messages.iter().rev();
-    let last = said.find(|said| said.role == message::Role::User && !said.text().is_empty());
-    last.map(message::Message::text).unwrap_or_default()
-}
-
-/// Whether a conversation ends with an answer to these words.
-fn answers(conversation: &Conversation, words: &str) -> bool {
-    let last = conversation.messages.last();
-    last.is_some_and(|last| last.role == message::Role::Assistant) && last_said(conversation).ends_with(words)
 }
 
 /// What the caller is asked: in words, and as data for programs.

@@ -1,6 +1,6 @@
 //! What does the tasks.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, time::Duration};
 
 use ::a2a::{Message, Part, Role, Task};
 use async_trait::async_trait;
@@ -34,6 +34,8 @@ pub enum End {
     Rejected(Message),
     /// It could not be done, and why.
     Failed(Message),
+    /// Something else has to end first: it is taken up again after this time, and meanwhile nobody works on it.
+    Later(Duration),
 }
 
 impl End {
@@ -56,7 +58,7 @@ pub(super) fn said(text: impl Into<String>) -> Message {
 }
 
 /// Does tasks. A worker drops the future when the task is cancelled, taken away or out of time: what is to be cleaned up,
-/// `Drop` has to do.
+/// `Drop` has to do, and [`Sink::is_over`] tells whether the task is over or goes on elsewhere.
 #[async_trait]
 pub trait Executor: Debug + Send + Sync {
     /// An answer that needs no task (specification 3.1.1): it is not stored. None when a task is to be made, as always

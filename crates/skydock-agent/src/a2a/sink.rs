@@ -1,7 +1,7 @@
 //! Where an executor tells what happens, and how a worker holds a task: each change is written before it is told, and is
 //! refused when the task is not the worker's any more.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ::a2a::{
     Artifact, Message, StreamResponse, TaskArtifactUpdateEvent, TaskState, TaskStatus, TaskStatusUpdateEvent,
@@ -18,6 +18,8 @@ use super::{
 
 /// How often a change is tried that others get in the way of.
 const TRIES: usize = 10;
+/// How soon a store is asked again that did not take a change.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// The task is not this worker's any more: it was cancelled, or another worker has it, or it cannot be stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -34,21 +36,40 @@ struct Held {
     holder: String,
     record: tokio::sync::Mutex<Record>,
     lost: CancellationToken,
+    over: CancellationToken,
 }
 
 impl Sink {
-    pub(super) fn new(service: Arc<Inner>, holder: String, record: Record) -> Self {
+    /// A sink for a worker; `over` is cancelled by whoever ends the task in this process.
+    pub(super) fn new(service: Arc<Inner>, holder: String, record: Record, over: CancellationToken) -> Self {
         Self(Arc::new(Held {
             service,
             holder,
             record: tokio::sync::Mutex::new(record),
             lost: CancellationToken::new(),
+            over,
         }))
     }
 
     /// Ready when the task is not this worker's any more.
     pub async fn lost(&self) {
         self.0.lost.cancelled().await;
+    }
+
+    /// Whether nobody goes on with the task: it was cancelled, or its time is over. A task that is [`lost`](Self::lost)
+    /// and not over is another worker's.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.0.over.is_cancelled()
+    }
+
+    /// Whether somebody works on another task, or should.
+    ///
+    /// # Errors
+    /// [`Failure`] when it cannot be looked for.
+    pub(super) async fn is_open(&self, task: &str) -> Result<bool, Failure> {
+        let found = self.0.service.tasks.load(task).await?;
+        Ok(found.is_some_and(|record| record.is_open()))
     }
 
     /// Says what is being done. It is part of the task's status until something else is.
@@ -100,11 +121,11 @@ impl Sink {
         self.change(|_| Vec::new()).await
     }
 
-    /// Lets others take it up at once.
-    pub(super) async fn release(&self) -> Result<(), Lost> {
+    /// Gives it back: others find it after `pause`.
+    pub(super) async fn release(&self, pause: Duration) -> Result<(), Lost> {
         self.change(|record| {
             record.released = record.released.saturating_add(1);
-            record.lease = None;
+            record.lease = Some(lease("", pause));
             Vec::new()
         })
         .await
@@ -119,34 +140,57 @@ impl Sink {
             holder,
             record,
             lost,
+            over,
         } = &*self.0;
         let mut held = record.lock().await;
-        for _ in 0..TRIES {
-            if lost.is_cancelled() {
-                return Err(Lost);
-            }
+        // what may have been written though nobody said so
+        let mut unsure = None::<Record>;
+        let mut conflicts = 0_usize;
+        while conflicts < TRIES && !lost.is_cancelled() {
             let mut next = held.clone();
             next.lease = Some(lease(holder, service.limits.lease));
             let events = change(&mut next);
-            match service.save(&mut next, &events).await {
+            let failure = match service.save(&mut next, &events).await {
                 Ok(()) => {
                     *held = next;
                     return Ok(());
                 }
-                Err(Failure::Conflict) => match service.tasks.load(&held.task.id).await {
-                    // somebody else has changed something beside the work
-                    Ok(Some(other)) if is_ours(&other, holder) => *held = other,
-                    Ok(_) => lost.cancel(),
-                    Err(failure) => self.log(&held, &failure),
-                },
-                Err(failure) => {
-                    self.log(&held, &failure);
-                    if matches!(failure, Failure::TooLong { .. }) {
-                        self.fail(&held, &failure).await;
+                Err(Failure::Conflict) => {
+                    conflicts = conflicts.saturating_add(1);
+                    match service.tasks.load(&held.task.id).await {
+                        Ok(Some(other)) if unsure.as_ref() == Some(&other) => {
+                            *held = other;
+                            return Ok(());
+                        }
+                        // somebody else has changed something beside the work
+                        Ok(Some(other)) if is_ours(&other, holder) => {
+                            *held = other;
+                            continue;
+                        }
+                        Ok(other) => {
+                            if other.is_none_or(|other| !other.is_open()) {
+                                over.cancel();
+                            }
+                            break;
+                        }
+                        Err(failure) => failure,
                     }
-                    lost.cancel();
                 }
+                Err(failure) => {
+                    unsure = Some(next);
+                    failure
+                }
+            };
+            self.log(&held, &failure);
+            if matches!(failure, Failure::TooLong { .. }) {
+                over.cancel();
+                self.fail(&held, &failure).await;
+                break;
             }
+            if !holds(&held) {
+                break;
+            }
+            tokio::time::sleep(AGAIN).await;
         }
         lost.cancel();
         Err(Lost)
@@ -162,11 +206,6 @@ impl Sink {
         }
     }
 
-    /// Whether this process stops, so that another one goes on with the task.
-    pub(super) fn is_leaving(&self) -> bool {
-        self.0.service.stop.is_cancelled()
-    }
-
     fn log(&self, record: &Record, failure: &Failure) {
         let cause = crate::client::tell(failure);
         tracing::warn!(
@@ -177,12 +216,20 @@ impl Sink {
     }
 }
 
+/// Whether nobody else can have taken the task.
+fn holds(record: &Record) -> bool {
+    record
+        .lease
+        .as_ref()
+        .is_some_and(|lease| lease.until > Timestamp::now())
+}
+
 fn is_ours(record: &Record, holder: &str) -> bool {
     record.is_open() && record.lease.as_ref().is_some_and(|lease| lease.holder == holder)
 }
 
 /// A lease from now on.
-pub(super) fn lease(holder: &str, time: std::time::Duration) -> Lease {
+pub(super) fn lease(holder: &str, time: Duration) -> Lease {
     let time = jiff::SignedDuration::try_from(time).unwrap_or(jiff::SignedDuration::MAX);
     Lease {
         holder: holder.to_owned(),

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use ::a2a::{Message, TaskState};
+use ::a2a::TaskState;
 use futures::FutureExt as _;
 use jiff::Timestamp;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::{
     executor::{End, Job, said},
+    inquiry,
     service::{Inner, Service},
     sink::{Lost, Sink, lease, set},
     store::{Failure, Record},
@@ -36,6 +37,8 @@ pub enum Ran {
     Nothing,
     /// Another worker is at it.
     Elsewhere,
+    /// Something else has to end first; it can be taken up again after this time.
+    Later(Duration),
     /// It was taken away while it was worked on: cancelled, or this process stops.
     Lost,
 }
@@ -88,10 +91,15 @@ impl Service {
                 continue;
             }
             match &self.0.dispatch {
-                Some(dispatch) => match dispatch.dispatch(&id).await {
-                    Ok(()) => taken = taken.saturating_add(1),
-                    Err(error) => tracing::warn!(task = id, error = &*error, "a task cannot be sent on"),
-                },
+                Some(dispatch) => {
+                    if !reserve(&self.0, &id).await? {
+                        continue;
+                    }
+                    match dispatch.dispatch(&id).await {
+                        Ok(()) => taken = taken.saturating_add(1),
+                        Err(error) => tracing::warn!(task = id, error = &*error, "a task cannot be sent on"),
+                    }
+                }
                 None => {
                     let Ok(place) = Arc::clone(&self.0.places).try_acquire_owned() else {
                         break;
@@ -167,19 +175,38 @@ impl Service {
         };
         tokio::spawn(async move {
             let _queued = queued;
-            let ran = tokio::select! {
-                () = service.0.stop.cancelled() => return,
-                desk = service.0.desks.acquire() => match desk {
-                    Ok(_desk) => service.run_once(&id).await,
-                    Err(_closed) => return,
-                }
-            };
-            if let Err(error) = ran {
-                let cause = crate::client::tell(&error);
-                tracing::warn!(cause, "a task was not worked on; it is found again");
-            }
+            service.run_in_turn(&id).await;
             drop(place);
         });
+    }
+
+    /// Works on a task when there is a desk for it. A task that has to wait for another one has no desk meanwhile.
+    async fn run_in_turn(&self, id: &str) {
+        let stop = &self.0.stop;
+        loop {
+            let Some(Ok(desk)) = stop.run_until_cancelled(self.0.desks.acquire()).await else {
+                return;
+            };
+            let ran = self.run_once(id).await;
+            drop(desk);
+            match ran {
+                Ok(Ran::Later(pause)) => {
+                    if stop
+                        .run_until_cancelled(tokio::time::sleep(pause))
+                        .await
+                        .is_none()
+                    {
+                        return;
+                    }
+                }
+                Ok(_) => return,
+                Err(error) => {
+                    let cause = crate::client::tell(&error);
+                    tracing::warn!(cause, "a task was not worked on; it is found again");
+                    return;
+                }
+            }
+        }
     }
 }
 
@@ -282,22 +309,25 @@ async fn run(service: &Arc<Inner>, holder: String, record: Record) -> Ran {
         message: record.message.clone(),
         attempt: record.attempts,
     };
-    let sink = Sink::new(Arc::clone(service), holder, record);
-    let interrupted = CancellationToken::new();
-    let _entry = Entry::new(service, &id, interrupted.clone());
-    let late = Instant::now() + service.limits.time;
+    let over = CancellationToken::new();
+    let sink = Sink::new(Arc::clone(service), holder, record, over.clone());
+    let _entry = Entry::new(service, &id, over.clone());
+    let late = async {
+        tokio::time::sleep(service.limits.time).await;
+        over.cancel();
+    };
     let execute = AssertUnwindSafe(service.executor.execute(job, &sink)).catch_unwind();
     let stopped = tokio::select! {
         biased;
         () = sink.lost() => Stopped::Lost,
-        () = interrupted.cancelled() => Stopped::Lost,
+        () = late => Stopped::Late,
+        () = over.cancelled() => Stopped::Lost,
         () = service.stop.cancelled() => Stopped::Leaving,
         done = execute => Stopped::Ended(Box::new(done.unwrap_or_else(|_panic| {
             tracing::error!(task = id, "what does tasks panicked");
             Ok(End::failed("the agent failed at this task; its log has more"))
         }))),
         () = beat(&sink, service.limits.lease) => Stopped::Lost,
-        () = tokio::time::sleep_until(late) => Stopped::Late,
     };
     let end = match stopped {
         Stopped::Ended(done) => match *done {
@@ -306,7 +336,7 @@ async fn run(service: &Arc<Inner>, holder: String, record: Record) -> Ran {
         },
         Stopped::Lost => return Ran::Lost,
         Stopped::Leaving => {
-            let _ = sink.release().await;
+            let _ = sink.release(Duration::ZERO).await;
             return Ran::Lost;
         }
         Stopped::Late => {
@@ -314,20 +344,40 @@ async fn run(service: &Arc<Inner>, holder: String, record: Record) -> Ran {
             End::failed(format!("the task was not done within {seconds} seconds"))
         }
     };
-    let (state, message) = outcome(end);
-    match sink.status(state, message, true).await {
-        Ok(()) => Ran::Ended,
-        Err(Lost) => Ran::Lost,
-    }
+    finish(&sink, end).await.unwrap_or(Ran::Lost)
 }
 
-fn outcome(end: End) -> (TaskState, Option<Message>) {
-    match end {
+/// Writes how the work has ended.
+async fn finish(sink: &Sink, end: End) -> Result<Ran, Lost> {
+    let (state, message) = match end {
         End::Completed(message) => (TaskState::Completed, message),
         End::InputRequired(message) => (TaskState::InputRequired, Some(message)),
         End::AuthRequired(message) => (TaskState::AuthRequired, Some(message)),
         End::Rejected(message) => (TaskState::Rejected, Some(message)),
         End::Failed(message) => (TaskState::Failed, Some(message)),
+        End::Later(pause) => {
+            sink.release(pause).await?;
+            return Ok(Ran::Later(pause));
+        }
+    };
+    sink.status(state, message, true).await?;
+    Ok(Ran::Ended)
+}
+
+/// Keeps others from sending a task on as long as it takes a message to be delivered; false when there is nothing to
+/// send, as somebody else has done so or works on it.
+async fn reserve(service: &Inner, id: &str) -> Result<bool, Failure> {
+    let Some(mut record) = service.tasks.load(id).await? else {
+        return Ok(false);
+    };
+    if record.due().is_none_or(|due| due > Timestamp::now()) {
+        return Ok(false);
+    }
+    record.lease = Some(lease("", inquiry::grace(true)));
+    match service.save(&mut record, &[]).await {
+        Ok(()) => Ok(true),
+        Err(Failure::Conflict) => Ok(false),
+        Err(failure) => Err(failure),
     }
 }
 

@@ -16,7 +16,7 @@ use self::ask::{Asked, Asking};
 pub(crate) use self::keeper::{Keeper, Over, Until};
 use crate::{
     agent::{Parts, system},
-    conversation::{Conversation, Stand},
+    conversation::{Conversation, Ending, Stand},
     event::{Ended, Event, Outcome},
     listener::Listener,
     message::{Block, Message, Passage, Role},
@@ -264,6 +264,10 @@ impl Run {
                     });
                 }
                 self.conversation.release();
+                self.conversation.ending = Some(Ending {
+                    outcome,
+                    detail: detail.clone(),
+                });
                 match self.keeper.finish(&self.conversation).await {
                     Ok(()) => (outcome, detail),
                     Err(failure) => lost(&failure),

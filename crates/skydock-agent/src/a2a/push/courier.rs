@@ -1,11 +1,15 @@
 //! Delivers what is in mailboxes: one courier at a mailbox, one event after the other for each webhook.
 
-use std::time::Duration;
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
-use reqwest::{Client, header::CONTENT_TYPE, redirect};
-use tokio::time::Instant;
+use reqwest::{Client, Url, header::CONTENT_TYPE, redirect};
+use tokio::{task::JoinSet, time::Instant};
 
 use super::{Push, guard::Cleared, signature::Signed};
 use crate::a2a::{
@@ -14,7 +18,11 @@ use crate::a2a::{
 };
 
 /// How many mailboxes are emptied at once.
-const COURIERS: usize = 16;
+const COURIERS: usize = 64;
+/// How many webhooks of one host are told at once, so that a slow one does not keep the others waiting.
+const OF_HOST: usize = 8;
+/// How soon a webhook is told whose host had no room.
+const CROWDED: Duration = Duration::from_millis(500);
 /// How many events are read at once.
 const AT_ONCE: usize = 32;
 /// How many events that were given up a mailbox remembers.
@@ -43,18 +51,49 @@ impl Service {
     pub async fn deliver_due(&self) -> Result<usize, Failure> {
         let found = self.0.tasks.mail(Timestamp::now(), COURIERS).await?;
         let emptied = join_all(found.iter().map(|task| self.deliver_once(task))).await;
-        let mut had = 0_usize;
-        for (task, emptied) in found.iter().zip(emptied) {
-            match emptied {
-                Ok(true) => had = had.saturating_add(1),
-                Ok(false) | Err(Failure::Conflict) => {}
-                Err(failure) => {
-                    let cause = crate::client::tell(&failure);
-                    tracing::warn!(task, cause, "a mailbox cannot be emptied");
-                }
-            }
+        let had = found.iter().zip(emptied);
+        Ok(had.filter(|(task, emptied)| told(task, emptied)).count())
+    }
+}
+
+/// Whether there was something in a mailbox; what went wrong is logged.
+fn told(task: &str, emptied: &Result<bool, Failure>) -> bool {
+    match emptied {
+        Ok(had) => *had,
+        Err(Failure::Conflict) => false,
+        Err(failure) => {
+            let cause = crate::client::tell(failure);
+            tracing::warn!(task, cause, "a mailbox cannot be emptied");
+            false
         }
-        Ok(had)
+    }
+}
+
+/// The hosts to which something is under way, each as often as that is.
+#[derive(Debug, Default)]
+pub(super) struct Crowds(Mutex<Vec<String>>);
+
+impl Crowds {
+    /// Goes to a host, when there is room.
+    fn enter(&self, host: String) -> Option<Entered<'_>> {
+        let mut there = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if there.iter().filter(|other| **other == host).count() >= OF_HOST {
+            return None;
+        }
+        there.push(host.clone());
+        Some(Entered(self, host))
+    }
+}
+
+/// Something that is under way to a host.
+struct Entered<'a>(&'a Crowds, String);
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        let mut there = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = there.iter().position(|host| *host == self.1) {
+            there.swap_remove(place);
+        }
     }
 }
 
@@ -67,20 +106,50 @@ enum Delivered {
 impl Push {
     /// Delivers for ever.
     pub(in crate::a2a) async fn deliver(&self, service: &Service) {
+        let mut couriers = JoinSet::new();
+        let mut away = HashSet::new();
         loop {
-            match service.deliver_due().await {
-                Ok(0) => {}
-                Ok(_) => continue,
+            let room = COURIERS.saturating_sub(couriers.len());
+            // those that are being emptied may be found again
+            let found = match service
+                .0
+                .tasks
+                .mail(Timestamp::now(), COURIERS.saturating_mul(2))
+                .await
+            {
+                Ok(found) => found,
                 Err(failure) => {
                     let cause = crate::client::tell(&failure);
                     tracing::warn!(cause, "mailboxes cannot be looked for");
+                    Vec::new()
                 }
+            };
+            let new: Vec<_> = found
+                .into_iter()
+                .filter(|task| !away.contains(task))
+                .take(room)
+                .collect();
+            for task in new {
+                away.insert(task.clone());
+                couriers.spawn(courier(service.clone(), task, self.pause()));
             }
             tokio::select! {
+                Some(back) = couriers.join_next() => {
+                    match back {
+                        Ok(task) => drop(away.remove(&task)),
+                        // which one broke is not told; the others are claimed, and left alone
+                        Err(_panic) => away.clear(),
+                    }
+                }
                 () = self.news.notified() => {}
-                () = tokio::time::sleep(self.pace.poll.mul_f64(rand::random_range(0.5..1.0))) => {}
+                () = tokio::time::sleep(self.pause()) => {}
             }
         }
+    }
+
+    /// How long until mailboxes are looked for again.
+    fn pause(&self) -> Duration {
+        self.pace.poll.mul_f64(rand::random_range(0.5..1.0))
     }
 
     async fn empty(&self, service: &Inner, task: &str) -> Result<bool, Failure> {
@@ -140,6 +209,10 @@ impl Push {
         post: &mut Post,
         until: Instant,
     ) -> Result<(), Failure> {
+        let Some(_entered) = self.crowds.enter(host(&post.config.url)) else {
+            post.due = after(Timestamp::now(), CROWDED.mul_f64(rand::random_range(0.5..1.0)));
+            return Ok(());
+        };
         while Timestamp::now() >= post.due {
             let events = service.tasks.log(task, post.settled, AT_ONCE).await?;
             if events.is_empty() {
@@ -267,6 +340,22 @@ impl Push {
         }
         Err(format!("it answered {}", answer.status()).into())
     }
+}
+
+/// The host of a webhook; empty when it has none, which its guard tells.
+fn host(url: &str) -> String {
+    let url = Url::parse(url).ok();
+    url.and_then(|url| url.host_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+/// Empties a mailbox, and gives its task.
+async fn courier(service: Service, task: String, pause: Duration) -> String {
+    if !told(&task, &service.deliver_once(&task).await) {
+        // another instance is at it, or the store is not there
+        tokio::time::sleep(pause).await;
+    }
+    task
 }
 
 /// A client that goes where was looked, and nowhere else.

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use self::guard::Guard;
+use self::{courier::Crowds, guard::Guard};
 pub use self::{
     guard::Refused,
     signature::{Signer, Unusable},
@@ -37,6 +37,7 @@ pub struct Push {
     signer: Signer,
     guard: Guard,
     pace: Pace,
+    crowds: Crowds,
     /// Rings when something has happened in this process.
     pub(super) news: Notify,
 }
@@ -77,6 +78,7 @@ impl Push {
             signer,
             guard: Guard::default(),
             pace: Pace::default(),
+            crowds: Crowds::default(),
             news: Notify::new(),
         }
     }

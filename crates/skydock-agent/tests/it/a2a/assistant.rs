@@ -1,8 +1,11 @@
 //! An agent that does tasks: its words are artifacts, its approvals are the caller's, and its turns outlive workers.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 
 use reqwest::Url;
@@ -16,20 +19,25 @@ use serde_json::json;
 use skydock_agent::{
     Agent, Upstream,
     a2a::{
-        Assistant, Service,
+        Assistant, Limits, Service,
         protocol::{Message, Part, PartContent, Role, StreamResponse, Task, TaskState},
         store::Tasks,
     },
     client::{Setup, Target},
     message,
-    model::Scripted,
+    model::{Scripted, Stop},
     store,
 };
 use tokio::{net::TcpListener, sync::watch};
 
-use super::instance::{
-    BINDINGS, Instance, all, at_once, becomes, client, limits, memory, says, send, serve, to, told, within,
+use super::{
+    fickle::{Fault, Fickle},
+    instance::{
+        BINDINGS, Instance, all, at_once, becomes, client, limits, memory, says, send, serve, to, told,
+        within,
+    },
 };
+use crate::puppet::{self, Say};
 
 const SCRIPT: &str = r#"
     name = "shop"
@@ -287,19 +295,97 @@ async fn a_turn_of_a_killed_worker_is_gone_on_with() {
     shop.open.send_replace(true);
     let other = assisted(&tasks, agent(url, &conversations)).await;
     let client = client(&other.url, "JSONRPC", "ada").await;
-    let done = tokio::time::timeout(std::time::Duration::from_secs(40), async {
-        loop {
-            let task = super::instance::get(&client, &task.id).await;
-            if task.status.state.is_terminal() {
-                return task;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    // what is said behind it in the same context takes nothing away from it
+    let mut request = at_once(says("good day"));
+    request.message.context_id = Some(task.context_id.clone());
+    let behind = send(&client, request).await;
+    let over = async |id: &str| loop {
+        let task = super::instance::get(&client, id).await;
+        if task.status.state.is_terminal() {
+            return task;
         }
-    });
-    let done = done.await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let both = async { (over(&task.id).await, over(&behind.id).await) };
+    let (done, behind) = tokio::time::timeout(Duration::from_secs(40), both).await.unwrap();
     assert_eq!(done.status.state, TaskState::Completed, "{:?}", done.status);
     assert_eq!(answer(&done), "I saw: a hat");
-    let request = says("good day");
-    let other = send(&client, request).await;
-    becomes(&client, &other.id, TaskState::Completed).await;
+    assert_eq!(behind.status.state, TaskState::Completed, "{:?}", behind.status);
+    assert_eq!(answer(&behind), "Hello ada, you said good day.");
+}
+
+/// The worker cannot say how the turn has ended; the next one says the same, and has nothing done again.
+#[tokio::test(flavor = "multi_thread")]
+async fn how_a_turn_ended_is_known_to_the_next_worker() {
+    let cases = [
+        (Say::Words("all of it"), TaskState::Completed, None, "all of it"),
+        (
+            Say::Stop("half of", Stop::MaxTokens),
+            TaskState::Completed,
+            Some("The answer is not complete: the answer reached the model's bound"),
+            "half of",
+        ),
+        (
+            Say::Stop("no", Stop::Filtered),
+            TaskState::Rejected,
+            Some("the model's provider withheld it"),
+            "no",
+        ),
+    ];
+    for (say, state, message, words) in cases {
+        let model = puppet::Puppet::new([say]);
+        let agent = Agent::new(
+            Arc::clone(&model) as _,
+            Arc::new(store::Sqlite::in_memory().unwrap()),
+        );
+        let tasks: Arc<dyn Tasks> = Arc::new(Fickle::new(memory(), |record| {
+            let ends = record.task.status.state.is_terminal();
+            (ends && record.attempts == 1).then_some(Fault::Refused)
+        }));
+        let instance = assisted(&tasks, agent).await;
+        let client = client(&instance.url, "JSONRPC", "ada").await;
+        let done = send(&client, says("tell me")).await;
+        assert_eq!((&done.status.state, answer(&done).as_str()), (&state, words));
+        let said = done.status.message.as_ref();
+        assert_eq!(said.and_then(Message::text), message);
+        assert_eq!(model.asked().len(), 1, "the model was asked again");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_that_wait_for_one_another_keep_nobody_else_waiting() {
+    let shop = Shop::new();
+    shop.open.send_replace(false);
+    let agent = agent(open(&shop).await, &store::Sqlite::in_memory().unwrap());
+    let tasks = memory();
+    let limits = Limits {
+        parallel: 2,
+        ..limits()
+    };
+    let instance =
+        serve(|card| Service::new(card, tasks, Arc::new(Assistant::new(agent))).with_limits(limits));
+    let instance = instance.await;
+    let ada = client(&instance.url, "JSONRPC", "ada").await;
+    let first = send(&ada, at_once(says("look"))).await;
+    let mut looked = shop.looked.subscribe();
+    within(looked.wait_for(|count| *count == 1)).await.unwrap();
+    let mut behind = Vec::new();
+    for _ in 0..4 {
+        let mut request = at_once(says("good day"));
+        request.message.context_id = Some(first.context_id.clone());
+        behind.push(send(&ada, request).await.id);
+    }
+    let bob = client(&instance.url, "JSONRPC", "bob").await;
+    assert_eq!(
+        answer(&send(&bob, says("good day")).await),
+        "Hello bob, you said good day."
+    );
+    shop.open.send_replace(true);
+    assert_eq!(
+        answer(&becomes(&ada, &first.id, TaskState::Completed).await),
+        "I saw: a hat"
+    );
+    for id in behind {
+        becomes(&ada, &id, TaskState::Completed).await;
+    }
 }

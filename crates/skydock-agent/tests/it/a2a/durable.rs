@@ -1,19 +1,28 @@
 //! Tasks outlive their workers: killed, stopped, cancelled from elsewhere, or working where nobody answers callers.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use skydock_agent::a2a::{
     Dispatch, Limits, Ran, Service,
     protocol::{StreamResponse, TaskState, error_code},
-    store::{Failure, Filter, Logged, Mailbox, Page, Record, Tasks},
+    store::Tasks,
 };
 use tokio::sync::mpsc;
 
-use super::instance::{
-    BINDINGS, Killable, Puppet, all, at_once, becomes, cancels, client, get, instance, limits, memory, says,
-    send, serve, subscribes, within,
+use super::{
+    fickle::{Fault, Fickle},
+    instance::{
+        BINDINGS, Killable, Puppet, all, at_once, becomes, cancels, card_at, client, get, instance, limits,
+        memory, says, send, serve, subscribes, told, within,
+    },
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,57 +145,13 @@ async fn a_task_that_takes_too_long_fails() {
     puppet.ended(1).await;
 }
 
-/// A store whose records have so many bytes at most, as DynamoDB's have.
-#[derive(Debug)]
-struct Small(Arc<dyn Tasks>);
-
-#[async_trait]
-impl Tasks for Small {
-    async fn load(&self, id: &str) -> Result<Option<Record>, Failure> {
-        self.0.load(id).await
-    }
-
-    async fn save(&self, record: &Record, events: &[StreamResponse]) -> Result<(), Failure> {
-        let length = serde_json::to_vec(record).unwrap().len();
-        if length > 10_000 {
-            let id = record.task.id.clone();
-            return Err(Failure::TooLong {
-                id,
-                length,
-                most: 10_000,
-            });
-        }
-        self.0.save(record, events).await
-    }
-
-    async fn log(&self, id: &str, after: u64, most: usize) -> Result<Vec<Logged>, Failure> {
-        self.0.log(id, after, most).await
-    }
-
-    async fn list(&self, caller: &str, filter: &Filter) -> Result<Page, Failure> {
-        self.0.list(caller, filter).await
-    }
-
-    async fn stranded(&self, now: Timestamp, most: usize) -> Result<Vec<String>, Failure> {
-        self.0.stranded(now, most).await
-    }
-
-    async fn mailbox(&self, task: &str) -> Result<Option<Mailbox>, Failure> {
-        self.0.mailbox(task).await
-    }
-
-    async fn put_mailbox(&self, mailbox: &Mailbox) -> Result<(), Failure> {
-        self.0.put_mailbox(mailbox).await
-    }
-
-    async fn mail(&self, now: Timestamp, most: usize) -> Result<Vec<String>, Failure> {
-        self.0.mail(now, most).await
-    }
-}
-
 #[tokio::test]
 async fn what_does_not_fit_into_the_store_is_told_at_once() {
-    let tasks: Arc<dyn Tasks> = Arc::new(Small(memory()));
+    // as DynamoDB's, it has a bound
+    let tasks: Arc<dyn Tasks> = Arc::new(Fickle::new(memory(), |record| {
+        let length = serde_json::to_vec(record).unwrap().len();
+        (length > 10_000).then_some(Fault::TooLong { length, most: 10_000 })
+    }));
     let puppet = Puppet::new();
     let instance = instance(&tasks, &puppet).await;
     let client = client(&instance.url, "JSONRPC", "ada").await;
@@ -272,4 +237,60 @@ async fn what_a_queue_has_lost_is_not_lost() {
     assert_eq!(task.status.state, TaskState::Submitted);
     let later = Timestamp::now() + jiff::SignedDuration::from_secs(61);
     assert_eq!(tasks.stranded(later, 10).await.unwrap(), [task.id]);
+}
+
+#[tokio::test]
+async fn a_store_that_stutters_loses_nothing_and_doubles_nothing() {
+    let faults = [Fault::Refused, Fault::Unsaid];
+    for (binding, fault) in BINDINGS.into_iter().zip(faults) {
+        let saves = AtomicUsize::new(0);
+        let tasks: Arc<dyn Tasks> = Arc::new(Fickle::new(memory(), move |record| {
+            // callers are told when theirs is not taken; it is the worker's that is tried again
+            let works = record.attempts > 0;
+            (works && saves.fetch_add(1, Ordering::SeqCst).is_multiple_of(2)).then_some(fault)
+        }));
+        let puppet = Puppet::new();
+        let instance = instance(&tasks, &puppet).await;
+        let client = client(&instance.url, binding, "ada").await;
+        let events = all(client.send_streaming_message(&says("hello")).await.unwrap()).await;
+        let seen = told(&events);
+        let told = [
+            "task Submitted",
+            "Working",
+            "Working",
+            "out",
+            "out more last",
+            "data last",
+            "Completed",
+        ];
+        assert_eq!(seen, told, "{fault:?}");
+        assert_eq!(puppet.begun(), 1, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_without_a_worker_is_sent_on_once() {
+    let tasks = memory();
+    let (sender, mut queue) = mpsc::unbounded_channel();
+    let front = dispatching(&tasks, Arc::new(Broken)).await;
+    let client = client(&front.url, "JSONRPC", "ada").await;
+    let id = send(&client, at_once(says("hello"))).await.id;
+    let mut record = tasks.load(&id).await.unwrap().unwrap();
+    record.lease = None;
+    record.version += 1;
+    tasks.save(&record, &[]).await.unwrap();
+    drop(front);
+    let card = card_at("http://agent.example");
+    let sweeper = Service::new(card, Arc::clone(&tasks), Arc::new(Puppet::new()))
+        .with_dispatch(Arc::new(Queue(sender)));
+    let swept = [
+        sweeper.sweep_once().await.unwrap(),
+        sweeper.sweep_once().await.unwrap(),
+    ];
+    assert_eq!(swept, [1, 0]);
+    assert_eq!(within(queue.recv()).await.unwrap(), id);
+    // who gets the message works on it at once
+    let card = card_at("http://agent.example");
+    let worker = Service::new(card, tasks, Arc::new(Puppet::new()));
+    assert_eq!(worker.run_once(&id).await.unwrap(), Ran::Ended);
 }

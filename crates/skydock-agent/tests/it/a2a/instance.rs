@@ -168,11 +168,16 @@ pub(super) fn skill() -> AgentSkill {
     }
 }
 
+/// The card of an agent at this address.
+pub(super) fn card_at(url: &str) -> AgentCard {
+    card("Echo", "Says what it hears.", url, vec![skill()])
+}
+
 /// Serves what `make` makes for its card.
 pub(super) async fn serve(make: impl FnOnce(AgentCard) -> Service) -> Instance {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let service = make(card("Echo", "Says what it hears.", &url, vec![skill()])).with_user("nobody");
+    let service = make(card_at(&url)).with_user("nobody");
     let stop = CancellationToken::new();
     let working = service.clone();
     let until = stop.clone();

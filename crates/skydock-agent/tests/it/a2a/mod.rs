@@ -5,6 +5,7 @@ mod card;
 mod contract;
 mod durable;
 mod errors;
+mod fickle;
 mod instance;
 mod lists;
 mod messages;

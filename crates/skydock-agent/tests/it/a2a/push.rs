@@ -17,6 +17,7 @@ use skydock_agent::a2a::{
     push::{Pace, Push, Signer},
     store::Tasks,
 };
+use tokio::net::TcpListener;
 
 use super::{
     instance::{
@@ -384,4 +385,28 @@ async fn keys_that_are_none_are_refused_with_what_would_be_one() {
     let instance = pushing(&memory(), &Puppet::new(), push(&[])).await;
     let answer = rpc(&instance.url, Some("1.0"), "SendMessage", user_message("hi")).await;
     assert!(answer["result"]["task"].is_object());
+}
+
+#[tokio::test]
+async fn webhooks_that_do_not_answer_keep_no_other_waiting() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // another name, so that it is another host
+    let origin = format!("http://localhost:{}", silent.local_addr().unwrap().port());
+    let mut webhook = Webhook::start().await;
+    let push = push(&[&origin, &webhook.origin]).with_pace(Pace {
+        poll: Duration::from_millis(30),
+        // longer than the test waits
+        timeout: Duration::from_secs(600),
+        ..Pace::default()
+    });
+    let instance = pushing(&memory(), &Puppet::new(), push).await;
+    let client = client(&instance.url, "JSONRPC", "ada").await;
+    for _ in 0..80 {
+        send(&client, with(says("hello"), config(&format!("{origin}/hook")))).await;
+    }
+    within(silent.accept()).await.unwrap();
+    send(&client, with(says("hello"), config(&webhook.url()))).await;
+    for expected in LIFE {
+        assert_eq!(state(&webhook.next().await.event()), expected);
+    }
 }
