@@ -141,6 +141,7 @@ impl<H: ServerHandler> Host<H> {
             drain: drain.clone(),
             config,
             running: guard.running().clone(),
+            function: None,
             ending: Box::new(move |stop, limits| {
                 Box::pin(async move { end_when(&stop, &guard, &drain, &sessions, &limits).await })
             }),

@@ -26,6 +26,8 @@ pub(crate) struct Hosted {
     /// What is at work beside the answers.
     pub(crate) running: TaskTracker,
     pub(crate) ending: Ending,
+    /// What answers events of AWS Lambda that are no request.
+    pub(crate) function: Option<runtime::lambda::Values>,
     /// Where clients are to go.
     pub(crate) path: &'static str,
 }
@@ -67,6 +69,7 @@ impl Hosted {
             streams: lambda.response == LambdaResponse::Streamed,
             concurrency: lambda.concurrency,
             running: self.running,
+            function: self.function,
         };
         tracing::debug!(
             mode = self.config.mode.as_str(),

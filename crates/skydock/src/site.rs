@@ -18,7 +18,11 @@ use crate::{
     error::{Error, Faults},
     hosted::{Hosted, Listening, health},
     passage::Passage,
-    runtime::{Drain, Signals, drain::hold},
+    runtime::{
+        Drain, Signals,
+        drain::hold,
+        lambda::{Function, Values},
+    },
     service::{Door, Rejection},
     telemetry,
 };
@@ -36,6 +40,7 @@ pub struct Site {
     stop: CancellationToken,
     work: TaskTracker,
     published: Router,
+    function: Option<Values>,
 }
 
 /// What a request has to pass.
@@ -56,6 +61,7 @@ impl Site {
             stop: CancellationToken::new(),
             work: TaskTracker::new(),
             published: Router::new(),
+            function: None,
         }
     }
 
@@ -83,6 +89,16 @@ impl Site {
     #[must_use]
     pub fn with_published(self, published: Router) -> Self {
         Self { published, ..self }
+    }
+
+    /// The same, and in AWS Lambda this answers what is no request of a door: events of a schedule or a queue, and what
+    /// the function is invoked with by itself.
+    #[must_use]
+    pub fn with_function(self, function: impl Function) -> Self {
+        Self {
+            function: Some(Values::new(function)),
+            ..self
+        }
     }
 
     /// Reads flags and environment, starts the log, and runs the site that `build` makes.
@@ -139,6 +155,7 @@ impl Site {
             stop,
             work,
             published,
+            function,
         } = self;
         let drain = Drain::default();
         let limits = &config.limits;
@@ -161,6 +178,7 @@ impl Site {
             drain,
             config,
             running: work.clone(),
+            function,
             ending: Box::new(move |told, limits| {
                 Box::pin(async move {
                     told.cancelled().await;

@@ -28,6 +28,8 @@ const ANSWER: &str = "answer";
 /// How many words are told at once, in bytes, and how long they wait for more.
 const CHUNK: usize = 400;
 const PATIENCE: Duration = Duration::from_millis(300);
+/// How much of a task's time is left when its turn has ended, so that its end is told.
+const RESERVE: Duration = Duration::from_secs(2);
 /// How soon a task is tried again that has to wait for another one of its context.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -127,7 +129,7 @@ impl Assistant {
         let opening = Opening {
             input,
             mark: Some(mark(job)),
-            deadline: None,
+            deadline: Some(job.deadline.checked_sub(RESERVE).unwrap_or(job.deadline)),
         };
         let (sender, receiver) = oneshot::channel();
         tokio::spawn(async move {

@@ -4,6 +4,7 @@ use std::{fmt::Debug, time::Duration};
 
 use ::a2a::{Message, Part, Role, Task};
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::sink::{Lost, Sink};
 
@@ -18,6 +19,8 @@ pub struct Job {
     pub message: Message,
     /// Which attempt this is: 1 for the first one, more when workers before have died in the middle or gave it back.
     pub attempt: u32,
+    /// When the worker's time for it is over. What is not done then has failed.
+    pub deadline: Instant,
 }
 
 /// How it ends.

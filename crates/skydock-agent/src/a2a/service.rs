@@ -58,7 +58,7 @@ impl Default for Limits {
 }
 
 /// Has tasks worked on somewhere else than in this process, which may be frozen as soon as it has answered, as on Lambda:
-/// by a message in a queue, or an asynchronous invocation. Whoever gets it calls [`Service::run_once`].
+/// by a message in a queue, or an asynchronous invocation. Whoever gets it calls [`Service::run_alone`].
 #[async_trait]
 pub trait Dispatch: Debug + Send + Sync {
     /// Sends the id of a task. A task whose id is lost is found by [`Service::sweep_once`].

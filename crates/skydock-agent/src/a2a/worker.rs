@@ -58,20 +58,55 @@ pub enum Error {
 }
 
 impl Service {
-    /// Works on a task until it has ended or its caller has to do something. On Lambda, whoever gets the message of a
-    /// [`Dispatch`](super::Dispatch) calls this, with a timeout beyond [`Limits::time`](super::Limits::time). It can be
-    /// called twice for the same task: one of them works.
+    /// Works on a task until it has ended or its caller has to do something. It can be called twice for the same task: one
+    /// of them works.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the task could not be taken up.
+    pub async fn run_once(&self, task: &str) -> Result<Ran, Error> {
+        self.run_before(task, None).await
+    }
+
+    /// As [`run_once`](Self::run_once), for a process that is frozen when it has ended, as on Lambda, where whoever gets the
+    /// message of a [`Dispatch`](super::Dispatch) calls this. The task has ended by `deadline`, and its webhooks are told
+    /// meanwhile. While another task has to end first, this waits.
     ///
     /// # Errors
     /// [`Error::Store`] when the task could not be taken up; the message is to be delivered again then.
-    pub async fn run_once(&self, task: &str) -> Result<Ran, Error> {
+    pub async fn run_alone(&self, task: &str, deadline: Option<Instant>) -> Result<Ran, Error> {
+        let over = CancellationToken::new();
+        let run = async {
+            let _over = over.clone().drop_guard();
+            loop {
+                let ran = self.run_before(task, deadline).await?;
+                let Ran::Later(pause) = ran else { return Ok(ran) };
+                let again = Instant::now().checked_add(pause);
+                if again
+                    .zip(deadline)
+                    .is_some_and(|(again, deadline)| again >= deadline)
+                {
+                    // a sweep finds it
+                    return Ok(ran);
+                }
+                tokio::time::sleep(pause).await;
+            }
+        };
+        let deliver = async {
+            if let Some(push) = &self.0.push {
+                push.deliver_until(self, task, &over).await;
+            }
+        };
+        tokio::join!(run, deliver).0
+    }
+
+    async fn run_before(&self, task: &str, deadline: Option<Instant>) -> Result<Ran, Error> {
         let failed = |source| Error::Store {
             id: task.to_owned(),
             source,
         };
         let holder = Uuid::new_v4().to_string();
         match claim(&self.0, task, &holder).await.map_err(failed)? {
-            Claim::Ours(record) => Ok(run(&self.0, holder, *record).await),
+            Claim::Ours(record) => Ok(run(&self.0, holder, *record, deadline).await),
             Claim::Nothing => Ok(Ran::Nothing),
             Claim::Elsewhere => Ok(Ran::Elsewhere),
         }
@@ -301,19 +336,23 @@ enum Stopped {
 }
 
 /// Works on a task that is this worker's.
-async fn run(service: &Arc<Inner>, holder: String, record: Record) -> Ran {
+async fn run(service: &Arc<Inner>, holder: String, record: Record, deadline: Option<Instant>) -> Ran {
     let id = record.task.id.clone();
+    let began = Instant::now();
+    let late = began + service.limits.time;
+    let late = deadline.map_or(late, |deadline| deadline.min(late));
     let job = Job {
         caller: record.caller.clone(),
         task: record.task.clone(),
         message: record.message.clone(),
         attempt: record.attempts,
+        deadline: late,
     };
     let over = CancellationToken::new();
     let sink = Sink::new(Arc::clone(service), holder, record, over.clone());
     let _entry = Entry::new(service, &id, over.clone());
     let late = async {
-        tokio::time::sleep(service.limits.time).await;
+        tokio::time::sleep_until(late).await;
         over.cancel();
     };
     let execute = AssertUnwindSafe(service.executor.execute(job, &sink)).catch_unwind();
@@ -340,7 +379,7 @@ async fn run(service: &Arc<Inner>, holder: String, record: Record) -> Ran {
             return Ran::Lost;
         }
         Stopped::Late => {
-            let seconds = service.limits.time.as_secs();
+            let seconds = began.elapsed().as_secs();
             End::failed(format!("the task was not done within {seconds} seconds"))
         }
     };

@@ -1,6 +1,9 @@
 //! The HTTP client under the connection: it sends headers and tokens to the server that was named, and to no other.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use reqwest::{
     StatusCode,
@@ -23,11 +26,24 @@ use super::{
 /// How many redirects one request may take.
 const HOPS: usize = 10;
 
+/// What connections are made with. One for all: each would have the roots of TLS for itself, half a megabyte.
+static HTTP: OnceLock<reqwest::Client> = OnceLock::new();
+
+/// A client whose tokens are asked for with each request, when there is a source of them.
+pub(super) fn client(tokens: Option<Arc<dyn Tokens>>) -> Result<Client, Error> {
+    let http = match HTTP.get() {
+        Some(http) => http.clone(),
+        None => {
+            let made = http().map_err(|error| Error::Http(Box::new(error)))?;
+            HTTP.get_or_init(|| made).clone()
+        }
+    };
+    Ok(Client { http, tokens })
+}
+
 /// As rmcp's own: follows 307 and 308 on the same origin only, because other redirects lose the body of a POST, and
 /// another host must not get the headers.
-///
-/// Tokens are asked for with each request when there is a source of them.
-pub(super) fn client(tokens: Option<Arc<dyn Tokens>>) -> Result<Client, Error> {
+fn http() -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder()
         // an idle connection whose last body was not read to its end costs a delayed ACK (40 ms) on Linux
         .pool_max_idle_per_host(0)
@@ -39,8 +55,6 @@ pub(super) fn client(tokens: Option<Arc<dyn Tokens>>) -> Result<Client, Error> {
             }
         }))
         .build()
-        .map(|http| Client { http, tokens })
-        .map_err(|error| Error::Http(Box::new(error)))
 }
 
 fn may_follow(attempt: &Attempt<'_>) -> bool {

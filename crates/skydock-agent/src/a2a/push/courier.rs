@@ -10,6 +10,7 @@ use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{Client, Url, header::CONTENT_TYPE, redirect};
 use tokio::{task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use super::{Push, guard::Cleared, signature::Signed};
 use crate::a2a::{
@@ -29,11 +30,8 @@ const AT_ONCE: usize = 32;
 const REMEMBERED: usize = 100;
 
 impl Service {
-    /// Delivers what is in the mailbox of a task, as far as it can be delivered now. On Lambda, where
-    /// [`work`](Service::work) does not run, whoever has worked on a task calls this afterwards, and a schedule for all
-    /// that [`deliver_due`](Service::deliver_due) finds.
-    ///
-    /// Says whether there was something; there is not when somebody else delivers.
+    /// Delivers what is in the mailbox of a task, as far as it can be delivered now. Says whether there was something;
+    /// there is not when somebody else delivers.
     ///
     /// # Errors
     /// [`Failure`] when the mailbox cannot be read or written. What was delivered may be delivered again then.
@@ -44,7 +42,7 @@ impl Service {
         }
     }
 
-    /// Delivers what is due in all mailboxes; says how many had something.
+    /// Delivers what is due in all mailboxes; says how many had something. On Lambda, a schedule calls this.
     ///
     /// # Errors
     /// [`Failure`] when they cannot be looked for.
@@ -143,6 +141,29 @@ impl Push {
                 }
                 () = self.news.notified() => {}
                 () = tokio::time::sleep(self.pause()) => {}
+            }
+        }
+    }
+
+    /// Delivers what is in the mailbox of one task, until `over`, and then what is in it still.
+    pub(in crate::a2a) async fn deliver_until(
+        &self,
+        service: &Service,
+        task: &str,
+        over: &CancellationToken,
+    ) {
+        loop {
+            let last = over.is_cancelled();
+            let had = told(task, &service.deliver_once(task).await);
+            if last {
+                return;
+            }
+            if !had {
+                tokio::select! {
+                    () = over.cancelled() => {}
+                    () = self.news.notified() => {}
+                    () = tokio::time::sleep(self.pause()) => {}
+                }
             }
         }
     }

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::contract::header;
+use super::contract::{self, header};
 
 /// One invocation of a Lambda function. A tool finds it in the extensions of the HTTP request's
 /// [`Parts`](http::request::Parts), which rmcp puts into the extensions of its request context.
@@ -64,6 +64,13 @@ impl Invocation {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let left = self.deadline?.duration_since(SystemTime::now()).ok()?;
         Instant::now().checked_add(left)
+    }
+
+    /// Until when there has to be an answer, so that it still gets out before the deadline.
+    #[must_use]
+    pub fn answer_by(&self) -> Option<Instant> {
+        let deadline = self.deadline()?;
+        Some(contract::answer_by(Instant::now(), deadline))
     }
 
     /// A value of the client context's `custom` map; some SDKs write it with a capital.

@@ -20,7 +20,10 @@ use axum::Router;
 use tokio::task::JoinSet;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(crate) use self::{client::Api, values::serve as serve_values};
+pub(crate) use self::{
+    client::Api,
+    values::{Values, serve as serve_values},
+};
 use self::{
     client::{Client, Report},
     poller::{Poller, Work},
@@ -48,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) concurrency: usize,
     /// Handlers at work, those that wind up included.
     pub(crate) running: TaskTracker,
+    /// What answers events that are no request.
+    pub(crate) function: Option<Values>,
 }
 
 /// Answers invocations until `stop` is cancelled, and then those that are being worked on.

@@ -145,6 +145,7 @@ mod tests {
             streams: true,
             concurrency: 1,
             running: TaskTracker::new(),
+            function: None,
         };
         let poller = Poller::new(settings.api.clone(), Requests::new(Router::new(), settings));
         (listener, tokio::spawn(poller.run(stop)))

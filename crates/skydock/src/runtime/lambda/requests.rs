@@ -10,13 +10,11 @@ use axum::{
     body::{Body, Bytes},
 };
 use http::{HeaderValue, Request};
-use tokio::time::Instant;
 
 use super::{
     Invocation, Settings,
     answer::{Waiting, in_time},
     client::Report,
-    contract,
     events::{self, Arrived, Source},
     message,
     poller::{Outgoing, Work, internal},
@@ -35,7 +33,11 @@ pub(super) struct Requests {
 
 impl Work for Requests {
     async fn answer(&self, invocation: &Invocation, event: &Bytes) -> Outgoing {
-        match events::read(invocation, event) {
+        let read = events::read(invocation, event);
+        if let (Ok(None) | Err(_), Some(function)) = (&read, &self.settings.function) {
+            return function.answer(invocation, event).await;
+        }
+        match read {
             Ok(Some(arrived)) => self.serve(invocation, arrived).await,
             Ok(None) => {
                 tracing::debug!("kept warm");
@@ -58,9 +60,7 @@ impl Work for Requests {
         if self.settings.concurrency > 1 || running.is_empty() {
             return;
         }
-        let until = invocation
-            .deadline()
-            .map(|deadline| contract::answer_by(Instant::now(), deadline));
+        let until = invocation.answer_by();
         // a tracker is waited for only when it is closed
         running.close();
         let wound_up = in_time(until, running.wait()).await;

@@ -1,9 +1,10 @@
 //! Invocations that are no HTTP at all: an event in, a value out. For the functions that stand beside an MCP server,
-//! such as an authorizer.
+//! such as an authorizer, and for what a service does when nobody asks it by HTTP.
 
 use std::sync::Arc;
 
 use axum::body::Bytes;
+use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -11,13 +12,13 @@ use super::{
     Api, Invocation,
     answer::in_time,
     client::Report,
-    contract,
     poller::{Outgoing, Work, internal},
     work,
 };
 use crate::error::Error;
 
-/// A Lambda function that is no MCP server. It is run by [`serve_function`](crate::serve_function).
+/// A Lambda function that is no MCP server. It is run by [`serve_function`](crate::serve_function), or stands beside a
+/// [`Site`](crate::Site).
 pub trait Function: Send + Sync + 'static {
     /// What `event` is answered with.
     fn answer(
@@ -42,26 +43,51 @@ pub struct Failed {
 ///
 /// # Errors
 /// When the runtime API cannot be used any more.
-pub(crate) async fn serve<F: Function>(
+pub(crate) async fn serve(
     api: Api,
     lines: usize,
-    function: F,
+    function: impl Function,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    work(api, lines, &Values(Arc::new(function)), stop).await
+    work(api, lines, &Values::new(function), stop).await
 }
 
 /// A function, asked by Lambda.
-struct Values<F>(Arc<F>);
+#[derive(Clone)]
+pub(crate) struct Values(Arc<dyn Any>);
 
-impl<F> Clone for Values<F> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+/// A function of any type.
+trait Any: Send + Sync {
+    fn answer<'a>(&'a self, event: Value, invocation: &'a Invocation)
+    -> BoxFuture<'a, Result<Value, Failed>>;
+}
+
+impl<F: Function> Any for F {
+    fn answer<'a>(
+        &'a self,
+        event: Value,
+        invocation: &'a Invocation,
+    ) -> BoxFuture<'a, Result<Value, Failed>> {
+        Box::pin(Function::answer(self, event, invocation))
     }
 }
 
-impl<F: Function> Work for Values<F> {
+impl Values {
+    pub(crate) fn new(function: impl Function) -> Self {
+        Self(Arc::new(function))
+    }
+}
+
+impl std::fmt::Debug for Values {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("Values").finish_non_exhaustive()
+    }
+}
+
+impl Work for Values {
     async fn answer(&self, invocation: &Invocation, event: &Bytes) -> Outgoing {
+        // whoever invokes it with nothing means null
+        let event: &[u8] = if event.is_empty() { b"null" } else { event };
         let Ok(event) = serde_json::from_slice(event) else {
             tracing::warn!("refused an event that is no JSON");
             return Outgoing::Failed(Report {
@@ -69,10 +95,7 @@ impl<F: Function> Work for Values<F> {
                 message: "the event is no JSON".to_owned(),
             });
         };
-        let until = invocation
-            .deadline()
-            .map(|deadline| contract::answer_by(tokio::time::Instant::now(), deadline));
-        match in_time(until, self.0.answer(event, invocation)).await {
+        match in_time(invocation.answer_by(), self.0.answer(event, invocation)).await {
             Some(Ok(value)) => Outgoing::Whole(value.to_string().into_bytes()),
             Some(Err(Failed { kind, message })) => Outgoing::Failed(Report { kind, message }),
             None => internal("no answer within the function's time"),
