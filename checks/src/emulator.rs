@@ -61,10 +61,25 @@ impl Emulator {
     /// # Errors
     /// It ends before that, with what it said, or takes too long.
     pub async fn start(door: &str, flags: &[&str], binary: &Path, arguments: &[&str]) -> Result<Self> {
+        Self::start_with(&[], door, flags, binary, arguments).await
+    }
+
+    /// As [`Emulator::start`], with these variables in the environment.
+    ///
+    /// # Errors
+    /// As [`Emulator::start`].
+    pub async fn start_with(
+        variables: &[(&str, &str)],
+        door: &str,
+        flags: &[&str],
+        binary: &Path,
+        arguments: &[&str],
+    ) -> Result<Self> {
         let mut command = program::command(&tools::built("skydock")?);
         command.args(["emulate", door, "--listen", "127.0.0.1:0"]);
         command.args(flags).arg("--").arg(binary).args(arguments);
         command
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

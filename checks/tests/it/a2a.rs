@@ -24,7 +24,8 @@ use crate::conversations::settings;
 #[path = "../../../crates/skydock-agent/tests/it/a2a/contract.rs"]
 mod contract;
 
-const TABLE: &str = "a2a";
+/// The table of the tasks.
+pub(crate) const TABLE: &str = "a2a";
 
 fn attribute(name: &str, kind: ScalarAttributeType) -> AttributeDefinition {
     AttributeDefinition::builder()
@@ -69,7 +70,8 @@ async fn create(config: &SdkConfig) {
     made.send().await.unwrap();
 }
 
-async fn local() -> (DynamoDb, SdkConfig) {
+/// DynamoDB with the table.
+pub(crate) async fn local() -> (DynamoDb, SdkConfig) {
     let dynamodb = DynamoDb::local().await.unwrap();
     let config = settings(&dynamodb.url()).await;
     create(&config).await;

@@ -163,7 +163,8 @@ impl Served {
     }
 }
 
-fn events(text: &str) -> Vec<Value> {
+/// The events of a stream.
+pub(crate) fn events(text: &str) -> Vec<Value> {
     let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
     data.map(|data| serde_json::from_str(data).unwrap()).collect()
 }
@@ -226,6 +227,17 @@ async fn what_a_killed_agent_was_doing_goes_on_in_another_process() {
     assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
 }
 
+/// A token of an issuer called `issuer` for Max at this audience, and the file with the issuer's public keys.
+pub(crate) async fn issued(folder: &Path, audience: &str) -> (String, String) {
+    let keys = Keys::new(Arc::new(FileKey::generate().unwrap()));
+    let file = folder.join("keys.json");
+    std::fs::write(&file, serde_json::to_vec(&keys.jwks()).unwrap()).unwrap();
+    let token = Identity::new("issuer", keys)
+        .token(&"max".into(), &audience.parse().unwrap())
+        .await;
+    (file.display().to_string(), token.unwrap())
+}
+
 /// The agent as a Lambda function behind a function URL that streams, for callers who bring a token.
 #[tokio::test(flavor = "multi_thread")]
 async fn in_lambda_a_turn_streams_to_whoever_has_a_token() {
@@ -233,14 +245,8 @@ async fn in_lambda_a_turn_streams_to_whoever_has_a_token() {
     let scratch = Scratch::new("agent-lambda").unwrap();
     let file = |name: &str| scratch.path().join(name).display().to_string();
     std::fs::write(file("script.toml"), SCRIPT).unwrap();
-    let keys = Keys::new(Arc::new(FileKey::generate().unwrap()));
-    std::fs::write(file("keys.json"), serde_json::to_vec(&keys.jwks()).unwrap()).unwrap();
-    let audience = AUDIENCE.parse().unwrap();
-    let token = Identity::new("issuer", keys)
-        .token(&"max".into(), &audience)
-        .await
-        .unwrap();
-    let (model, keys) = (format!("scripted:{}", file("script.toml")), file("keys.json"));
+    let (keys, token) = issued(scratch.path(), AUDIENCE).await;
+    let model = format!("scripted:{}", file("script.toml"));
     let arguments = [
         "agent",
         "serve",

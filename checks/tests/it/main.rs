@@ -25,5 +25,6 @@ mod negotiation;
 mod secrets;
 mod shape;
 mod standins;
+mod tasks;
 mod topology;
 mod wire;

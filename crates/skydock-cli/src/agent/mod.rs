@@ -3,6 +3,7 @@
 mod build;
 mod chat;
 mod keys;
+mod lambda;
 pub(crate) mod model;
 mod once;
 mod others;

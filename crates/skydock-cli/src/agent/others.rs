@@ -52,6 +52,20 @@ pub(super) struct Flags {
 }
 
 impl Flags {
+    /// Whether all environments of a Lambda function know the tasks.
+    ///
+    /// # Errors
+    /// What is wrong with where they are kept.
+    pub(super) fn check_for_lambda(&self) -> Result<(), String> {
+        let store = self.tasks.as_deref().unwrap_or("memory");
+        if self.url.is_none() || store.starts_with("dynamodb://") {
+            return Ok(());
+        }
+        Err(format!(
+            "--a2a-tasks {store:?}: in AWS Lambda each environment has a memory and files of its own; write dynamodb://TABLE"
+        ))
+    }
+
     /// The service that answers others; `None` when nobody is to be answered. `name` is the agent's.
     ///
     /// # Errors

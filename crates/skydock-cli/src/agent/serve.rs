@@ -1,6 +1,6 @@
 //! The agent behind HTTP: a web chat and its API, on an address or in AWS Lambda.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Result;
 use axum::Router;
@@ -11,7 +11,11 @@ use skydock_agent::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Flags, LOCAL, others};
+use super::{
+    Flags, LOCAL,
+    lambda::{Errands, Itself},
+    others,
+};
 use crate::{screen, usage::Usage};
 
 /// Serve the agent over HTTP: a web chat at /, and its API under /api
@@ -48,7 +52,8 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode> {
     let Some(mut agent) = agent else {
         return Err(Usage::new("the agent could not be built").into());
     };
-    if args.host.lambda_runtime_api.is_some() && args.host.listen.is_none() {
+    let in_lambda = args.host.lambda_runtime_api.is_some() && args.host.listen.is_none();
+    if in_lambda {
         // an answer to a question would be another invocation, in another environment
         agent = agent.without_questions();
     }
@@ -68,23 +73,37 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode> {
             }
             _ => SignIn::Platform,
         };
+        let wrong = |fault| Error::from(Faults::one("and then", "", fault));
+        if in_lambda {
+            args.a2a.check_for_lambda().map_err(wrong)?;
+        }
         let others = args.a2a.service(agent.clone(), &face.title, config.listen).await;
-        let others = others.map_err(|fault| Error::from(Faults::one("and then", "", fault)))?;
+        let others = others.map_err(wrong)?;
         let stop = CancellationToken::new();
         let turns = agent.turns();
         let mut published = Router::new();
         let mut router = web::router(agent, face, sign_in.clone(), stop.clone());
+        let mut errands = None;
         if let Some(service) = others {
-            let service = service.with_user(&args.user);
+            let mut service = service.with_user(&args.user);
+            if in_lambda {
+                service = service.with_dispatch(Arc::new(Itself::find().await.map_err(wrong)?));
+                errands = Some(Errands(service.clone()));
+            } else {
+                let (service, stop) = (service.clone(), stop.clone());
+                tokio::spawn(async move { service.work(stop).await });
+            }
             router = router.merge(web::for_agents(service.clone(), &sign_in));
             published = a2a::published(&service);
-            let stop = stop.clone();
-            tokio::spawn(async move { service.work(stop).await });
         }
-        Ok(Site::new(router)
+        let site = Site::new(router)
             .with_stop(stop)
             .with_work(turns)
-            .with_published(published))
+            .with_published(published);
+        Ok(match errands {
+            Some(errands) => site.with_function(errands),
+            None => site,
+        })
     });
     match served.await {
         Ok(()) => Ok(ExitCode::SUCCESS),
