@@ -112,5 +112,38 @@ await turn(keys, async () => {
   await keys.press("#words", "Enter");
 });
 tell("stopped", await keys.locator(".note").last().innerText());
+
+// a question of a server, with choices of several; no server of the demo asks that, so the page is told that one does
+const asked = await page({ viewport: { width: 600, height: 700 } });
+await asked.getByRole("button", { name: "Bob" }).click();
+const schema = {
+  type: "object", required: ["meals"],
+  properties: {
+    meals: { type: "array", title: "Meals", minItems: 1, maxItems: 2, items: { type: "string", enum: ["breakfast", "lunch", "dinner"] } },
+    seats: { type: "array", title: "Seats", items: { anyOf: [{ const: "w", title: "Window" }, { const: "a", title: "Aisle" }] }, default: ["a"] },
+  },
+};
+const told = [
+  { type: "began", session: "s", model: "m" },
+  { type: "text", text: "One moment." },
+  { type: "question", id: "q", server: "kitchen", message: "What do you want?", schema },
+  { type: "ended", outcome: "answered" },
+];
+await asked.route("**/turns", (route) => route.fulfill({ contentType: "text/event-stream", body: told.map((event) => `data: ${JSON.stringify(event)}\n\n`).join("") }));
+const replied = new Promise((resolve) => {
+  asked.route("**/replies", (route) => { resolve(route.request().postDataJSON()); return route.fulfill({ json: {} }); });
+});
+await ask(asked, "What is there to eat?");
+tell("read out whole", await asked.locator("#log .say:not(.mine)").last().getAttribute("aria-busy"));
+const answer = asked.getByRole("button", { name: "Answer" });
+await answer.click();
+for (const meal of ["breakfast", "lunch", "dinner"]) await asked.getByLabel(meal).check();
+await answer.click();
+await asked.getByLabel("lunch").uncheck();
+tell("still asked", await asked.locator("form.card").count());
+await asked.screenshot({ path: `${shots}/chat-question.png` });
+await answer.click();
+tell("several", (await replied).content);
+
 tell("problems", problems);
 await browser.close();

@@ -97,6 +97,12 @@ async fn the_web_chat_books_a_trip_in_a_browser_on_a_phone_and_by_keyboard() {
     assert_eq!(seen("decided by a stray key"), 0);
     has("by keyboard", "Booked: Elm Street Inn");
     assert_eq!(seen("stopped"), "Stopped.");
+    assert_eq!(seen("read out whole"), Value::Null);
+    assert_eq!(seen("still asked"), 1, "nothing, and too much, is no answer");
+    assert_eq!(
+        seen("several"),
+        json!({"meals": ["breakfast", "dinner"], "seats": ["a"]})
+    );
     assert_eq!(seen("problems"), json!([]), "errors, or requests to elsewhere");
     assert!(program.stop().await.unwrap().success());
 }

@@ -64,6 +64,9 @@ pub struct Reasoning {
     /// Reasoning that the provider keeps to itself, in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redacted: Option<String>,
+    /// The model that thought so: no other one is given it back. Empty when nobody noted it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model: String,
 }
 
 /// A call of a tool, as the model wants it.

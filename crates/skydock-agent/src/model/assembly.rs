@@ -187,7 +187,7 @@ mod tests {
             Part::Reasoning(Reasoning {
                 text: text.to_owned(),
                 signature: signature.map(str::to_owned),
-                redacted: None,
+                ..Reasoning::default()
             })
         };
         let (message, ..) = assembled([
@@ -198,7 +198,7 @@ mod tests {
         let expected = Reasoning {
             text: "ab".to_owned(),
             signature: Some("s".to_owned()),
-            redacted: None,
+            ..Reasoning::default()
         };
         assert_eq!(message.blocks, [Block::Reasoning(expected)]);
     }

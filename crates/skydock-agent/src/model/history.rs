@@ -16,14 +16,14 @@ pub(super) struct Said<'a> {
     pub(super) blocks: Vec<Cow<'a, Block>>,
 }
 
-/// The messages in that order. Results stand first in their message, as their calls stood in the one before.
-pub(super) fn in_order(messages: &[Message]) -> Vec<Said<'_>> {
+/// The messages in that order for this model. Results stand first in their message, as their calls stood in the one before.
+pub(super) fn in_order<'a>(messages: &'a [Message], model: &str) -> Vec<Said<'a>> {
     let mut said: Vec<Said<'_>> = Vec::with_capacity(messages.len());
     for message in messages {
         let spoken = message
             .blocks
             .iter()
-            .filter(|block| is_spoken(block, message.role));
+            .filter(|block| is_spoken(block, message.role, model));
         let spoken = spoken.map(Cow::Borrowed);
         match message.role {
             Role::Assistant => {
@@ -31,7 +31,7 @@ pub(super) fn in_order(messages: &[Message]) -> Vec<Said<'_>> {
                 if !message
                     .blocks
                     .iter()
-                    .any(|block| is_spoken(block, Role::Assistant) && !is_reasoning(block))
+                    .any(|block| is_spoken(block, Role::Assistant, model) && !is_reasoning(block))
                 {
                     continue;
                 }
@@ -90,11 +90,15 @@ fn answers<'a>(last: Option<&Said<'a>>, blocks: &'a [Block]) -> Vec<Cow<'a, Bloc
 }
 
 /// Whether a block is sent as it stands; results are found by their calls.
-fn is_spoken(block: &Block, role: Role) -> bool {
+fn is_spoken(block: &Block, role: Role, model: &str) -> bool {
     match block {
         Block::Text { text } => !text.trim().is_empty(),
         Block::Passage(_) => role == Role::User,
-        Block::Reasoning(_) | Block::Call(_) => role == Role::Assistant,
+        // signatures hold for one model, and words of another's thoughts are refused
+        Block::Reasoning(thought) => {
+            role == Role::Assistant && (thought.model.is_empty() || thought.model == model)
+        }
+        Block::Call(_) => role == Role::Assistant,
         Block::Result(_) => false,
     }
 }
@@ -167,7 +171,7 @@ mod tests {
     }
 
     fn ordered(messages: &[Message]) -> Vec<Message> {
-        in_order(messages)
+        in_order(messages, "mine")
             .into_iter()
             .map(|Said { role, blocks }| {
                 let blocks = blocks.into_iter().map(Cow::into_owned).collect();
@@ -214,6 +218,24 @@ mod tests {
             user(vec![not_made("4")]),
         ];
         assert_eq!(ordered(&messages), expected);
+    }
+
+    #[test]
+    fn nobody_is_given_the_thoughts_of_another_model() {
+        let thought = |model: &str| {
+            Block::Reasoning(Reasoning {
+                text: "hm".to_owned(),
+                model: model.to_owned(),
+                ..Reasoning::default()
+            })
+        };
+        let thoughts = [thought("mine"), thought("other"), thought("")];
+        let messages = [
+            user(vec![text("a")]),
+            assistant([&thoughts[..], &[text("b")]].concat()),
+        ];
+        let expected = assistant(vec![thought("mine"), thought(""), text("b")]);
+        assert_eq!(ordered(&messages)[1], expected);
     }
 
     #[test]

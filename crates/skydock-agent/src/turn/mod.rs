@@ -237,7 +237,14 @@ impl Run {
     async fn take(&mut self, mut message: Message, shelf: &Shelf) -> Result<(), End> {
         let count = self.conversation.messages.len();
         for block in &mut message.blocks {
-            let Block::Call(call) = block else { continue };
+            let call = match block {
+                Block::Call(call) => call,
+                Block::Reasoning(thought) => {
+                    self.parts.model.name().clone_into(&mut thought.model);
+                    continue;
+                }
+                _ => continue,
+            };
             call.title = shelf.find(&call.name).and_then(|tool| tool.title());
             // some providers count from the beginning in each answer; a decision is on one call
             if self.conversation.has_call(&call.id) {

@@ -89,7 +89,8 @@ function mine(text) { add(make("div", { className: "say mine" }, text)); log.scr
 
 function say(text) {
   if (!speech) {
-    const node = add(make("div", { className: "say" }));
+    // it is read out when it is whole, and not each time that it grows
+    const node = add(make("div", { className: "say", ariaBusy: "true" }));
     speech = { node, text: "", due: false };
   }
   speech.text += text;
@@ -105,6 +106,14 @@ function say(text) {
   }
 }
 
+/** What is said from now on is something else. */
+function hush() {
+  const said = speech;
+  speech = null;
+  // behind the frame that renders the last of it
+  if (said) requestAnimationFrame(() => { said.node.ariaBusy = null; });
+}
+
 function note(text, bad = false) { add(make("p", { className: bad ? "note bad" : "note" }, text)); }
 
 // ── Calls, approvals, questions ──────────────────────────────────────────────────────────────────────────────────
@@ -114,7 +123,7 @@ const args = (input) => Object.entries(input ?? {}).map(([name, value]) => `${na
 const pretty = (value) => JSON.stringify(value, null, 2);
 
 function showCall(call) {
-  speech = null;
+  hush();
   const mark = make("span", { className: "mark busy", textContent: "◌" });
   mark.setAttribute("aria-label", "running");
   const inside = make("div", { className: "inside" }, make("h3", {}, "Input"), make("pre", {}, pretty(call.input)));
@@ -146,7 +155,7 @@ function fields(input) {
 
 /** All calls that wait are decided together: the turn goes on when the last one is. */
 function askAll(waiting) {
-  speech = null;
+  hush();
   const decisions = new Map();
   waiting.forEach((call, index) => {
     const why = make("input", { placeholder: "Why not? (optional)", ariaLabel: "Why not" });
@@ -184,13 +193,42 @@ function hold() {
   setTimeout(() => buttons.forEach((button) => { button.disabled = false; }), 500);
 }
 
+/** The values that a schema lets be chosen, each with its words. */
+const choices = (schema) => schema.enum?.map((value, at) => [value, schema.enumNames?.[at] ?? value])
+  ?? (schema.oneOf ?? schema.anyOf ?? []).map((one) => [one.const, one.title ?? one.const]);
+
+/** Several of some values. */
+function several(name, label, schema, required) {
+  const { minItems: least = required ? 1 : 0, maxItems: most = Infinity } = schema;
+  const boxes = choices(schema.items ?? {}).map(([value, text]) => {
+    const box = make("input", { type: "checkbox", value, checked: schema.default?.includes(value) ?? false });
+    return { box, line: make("label", {}, box, ` ${text}`) };
+  });
+  const read = () => {
+    const chosen = boxes.filter(({ box }) => box.checked).map(({ box }) => box.value);
+    return chosen.length || required ? chosen : undefined;
+  };
+  const check = () => {
+    const count = boxes.filter(({ box }) => box.checked).length;
+    const wrong = !count && !required ? "" : count < least ? `Choose at least ${least}.` : count > most ? `Choose at most ${most}.` : "";
+    boxes[0]?.box.setCustomValidity(wrong);
+  };
+  const line = make("fieldset", { onchange: check }, make("legend", {}, label), ...boxes.map((box) => box.line));
+  check();
+  return { name, line, read };
+}
+
 function field(name, schema, required) {
   const label = `${schema.title || name}${required ? "" : " (optional)"}`;
+  if (schema.type === "array") {
+    const list = several(name, label, schema, required);
+    if (schema.description) list.line.append(make("div", { className: "note" }, schema.description));
+    return list;
+  }
   let input;
   if (schema.type === "boolean") input = make("input", { type: "checkbox", checked: schema.default === true });
   else if (schema.enum || schema.oneOf) {
-    const choices = schema.enum?.map((value, at) => [value, schema.enumNames?.[at] ?? value]) ?? schema.oneOf.map((one) => [one.const, one.title ?? one.const]);
-    input = make("select", {}, ...(required ? [] : [make("option", { value: "" }, "–")]), ...choices.map(([value, text]) => make("option", { value }, text)));
+    input = make("select", {}, ...(required ? [] : [make("option", { value: "" }, "–")]), ...choices(schema).map(([value, text]) => make("option", { value }, text)));
     if (schema.default !== undefined) input.value = schema.default;
   } else {
     const type = { number: "number", integer: "number" }[schema.type] ?? { email: "email", date: "date", uri: "url" }[schema.format] ?? "text";
@@ -208,7 +246,7 @@ function field(name, schema, required) {
 }
 
 function askQuestion(question) {
-  speech = null;
+  hush();
   const required = question.schema?.required ?? [];
   const inputs = Object.entries(question.schema?.properties ?? {}).map(([name, schema]) => field(name, schema, required.includes(name)));
   const link = question.url && /^https?:/.test(question.url)
@@ -265,7 +303,7 @@ const endings = {
 async function take(wish) {
   if (running) return;
   busy(true);
-  speech = null;
+  hush();
   const waiting = [];
   let ended = false;
   try {
@@ -274,11 +312,11 @@ async function take(wish) {
       switch (event.type) {
         case "began": $("stop").disabled = false; break;
         case "text": say(event.text); break;
-        case "again": speech?.node.remove(); speech = null; $("status").textContent = `${event.reason}; trying again`; break;
+        case "again": speech?.node.remove(); hush(); $("status").textContent = `${event.reason}; trying again`; break;
         case "sources": note(`Looked up: ${event.sources.join(", ")}`); break;
         case "call": showCall(event); $("status").textContent = `${event.title || event.name}…`; break;
         case "progress": $("status").textContent = event.text; break;
-        case "result": showResult(event); speech = null; $("status").textContent = "Working…"; break;
+        case "result": showResult(event); hush(); $("status").textContent = "Working…"; break;
         case "approval": waiting.push(event); break;
         case "question": askQuestion(event); break;
         case "note": note(event.text); break;
@@ -292,6 +330,7 @@ async function take(wish) {
   } catch (error) {
     note(error.message, true);
   }
+  hush();
   busy(false);
   if (waiting.length) askAll(waiting);
   else if (document.activeElement === document.body || document.activeElement === log) $("words").focus();
@@ -326,7 +365,7 @@ async function remove(name, title) {
 function greet() {
   log.replaceChildren();
   calls = new Map();
-  speech = null;
+  hush();
   add(make("div", { className: "say" }, me.face.greeting.replaceAll("{user}", me.user)));
   $("hints").replaceChildren(...me.face.suggestions.map((text) => make("button", { type: "button", onclick: () => send(text) }, text)));
   $("hints").hidden = false;
@@ -350,11 +389,11 @@ async function show(name) {
     for (const message of view.messages) {
       for (const block of message.blocks) {
         if (block.type === "text" && message.role === "user") mine(block.text);
-        else if (block.type === "text") { speech = null; say(block.text); }
+        else if (block.type === "text") { hush(); say(block.text); }
         else if (block.type === "call") showCall(block);
         else if (block.type === "result") showResult(block);
       }
-      speech = null;
+      hush();
     }
     busy(false);
     $("words").disabled = false;

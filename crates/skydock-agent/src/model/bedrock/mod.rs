@@ -181,7 +181,8 @@ impl Model for Bedrock {
     }
 
     async fn ask(&self, request: Request<'_>) -> Result<Pieces, Failure> {
-        let body = Body::new(&request, self.family, self.caches).map_err(|error| failure::own(&error))?;
+        let body = Body::new(self.name(), &request, self.family, self.caches)
+            .map_err(|error| failure::own(&error))?;
         if self.streams {
             self.stream(body).await
         } else {

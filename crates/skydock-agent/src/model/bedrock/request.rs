@@ -32,8 +32,13 @@ pub(super) struct Body {
 }
 
 impl Body {
-    pub(super) fn new(request: &Request<'_>, family: Family, caches: bool) -> Result<Self, BuildError> {
-        let said = history::in_order(request.messages);
+    pub(super) fn new(
+        model: &str,
+        request: &Request<'_>,
+        family: Family,
+        caches: bool,
+    ) -> Result<Self, BuildError> {
+        let said = history::in_order(request.messages, model);
         let mut messages = Vec::with_capacity(said.len());
         let mut calls = false;
         for history::Said { role, blocks } in &said {

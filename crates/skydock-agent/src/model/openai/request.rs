@@ -33,7 +33,7 @@ impl<'a> Body<'a> {
         if !request.system.trim().is_empty() {
             messages.push(json!({"role": "system", "content": request.system}));
         }
-        for said in history::in_order(request.messages) {
+        for said in history::in_order(request.messages, model) {
             match said.role {
                 Role::User => user(&said, &mut messages),
                 Role::Assistant => messages.push(assistant(&said)),

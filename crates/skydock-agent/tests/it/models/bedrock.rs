@@ -287,7 +287,7 @@ fn history() -> [Message; 3] {
         Block::Reasoning(Reasoning {
             text: "hm".to_owned(),
             signature: signature.map(str::to_owned),
-            redacted: None,
+            ..Reasoning::default()
         })
     };
     let redacted = Block::Reasoning(Reasoning {

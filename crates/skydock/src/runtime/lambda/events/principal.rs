@@ -1,9 +1,14 @@
 //! Who called, as the door itself has found out: by an authorizer, a token that it checked, or a signature.
 
+use std::sync::Once;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::caller::Principal;
+
+/// Said once: a caller that an authorizer let in, and did not name.
+static NAMELESS: Once = Once::new();
 
 /// What the door says of the caller. It writes this itself; a client cannot.
 #[derive(Default, Deserialize)]
@@ -39,17 +44,26 @@ pub(super) fn read(context: &str) -> Option<Principal> {
         text(value, pointer).map(|id| Principal::new(format!("cognito {id}")).with_subject(id))
     };
     // HTTP API and function URL, REST API, VPC Lattice
-    token("/jwt/claims")
+    let found = token("/jwt/claims")
         .or_else(|| token("/claims"))
         .or_else(|| named("/lambda/principalId"))
         .or_else(|| named("/lambda/principal"))
+        .or_else(|| named("/lambda/sub"))
         .or_else(|| named("/principalId"))
         // all users of an identity pool sign as one role, whose ARN they share
         .or_else(|| pooled(&authorizer, "/iam/cognitoIdentity/identityId"))
         .or_else(|| pooled(&identity, "/cognitoIdentityId"))
         .or_else(|| signed(&authorizer, "/iam/userArn"))
         .or_else(|| signed(&identity, "/userArn"))
-        .or_else(|| signed(&identity, "/principal"))
+        .or_else(|| signed(&identity, "/principal"));
+    if found.is_none() && authorizer.get("lambda").is_some_and(|context| !context.is_null()) {
+        NAMELESS.call_once(|| {
+            tracing::warn!(
+                "an authorizer let a caller in and does not say who that is; have its context say `principalId` or `sub`"
+            );
+        });
+    }
+    found
 }
 
 #[cfg(test)]
@@ -75,6 +89,11 @@ mod tests {
                 r#"{"authorizer": {"lambda": {"principal": "ada"}}}"#,
                 Some("authorizer ada"),
             ),
+            (
+                r#"{"authorizer": {"lambda": {"sub": "ada", "tenant": "x"}}}"#,
+                Some("authorizer ada"),
+            ),
+            (r#"{"authorizer": {"lambda": {"tenant": "x"}}}"#, None),
             (
                 r#"{"authorizer": {"iam": {"userArn": "arn:aws:iam::1:user/ada"}}}"#,
                 Some("iam arn:aws:iam::1:user/ada"),
