@@ -102,6 +102,28 @@ async fn the_user_can_stop_it() {
 }
 
 #[tokio::test]
+async fn a_stop_reaches_the_servers_whose_tools_are_at_work() {
+    let workshop = Workshop::new();
+    let (_listening, upstream) = workshop.open().await;
+    let model = Puppet::new([Say::Calls(vec![("wait", "a"), ("wait", "b")])]);
+    let agent = agent(&model).with_servers(vec![upstream]);
+    let turn = agent
+        .turn(&max(), Input::Say("go".to_owned()), None)
+        .await
+        .unwrap();
+    let within = |semaphore: &'static str, wait| {
+        let waited = tokio::time::timeout(Duration::from_secs(20), wait);
+        async move { waited.await.unwrap_or_else(|_late| panic!("{semaphore}")) }
+    };
+    let arrived = workshop.counts.arrived.acquire_many(2);
+    within("both are at work", arrived).await.unwrap().forget();
+    assert!(agent.stop(&max()).await);
+    assert_eq!(end(&all(turn).await).outcome, Outcome::Stopped);
+    let cancelled = workshop.counts.cancelled.acquire_many(2);
+    within("both are told", cancelled).await.unwrap().forget();
+}
+
+#[tokio::test]
 async fn what_does_not_fit_is_made_shorter() {
     let overflow = || Failure::Overflow("too long".to_owned());
     let model = Puppet::new([

@@ -44,6 +44,8 @@ pub(crate) struct Counts {
     pub(crate) gate: Semaphore,
     /// Tells that a call waits at the gate.
     pub(crate) arrived: Semaphore,
+    /// Tells that a call was cancelled at the gate.
+    pub(crate) cancelled: Semaphore,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -92,11 +94,18 @@ impl Workshop {
     }
 
     #[tool(description = "Waits at the gate.", annotations(read_only_hint = true))]
-    async fn wait(&self, Parameters(What { what }): Parameters<What>) -> Json<Seen> {
+    async fn wait(
+        &self,
+        Parameters(What { what }): Parameters<What>,
+        context: RequestContext<RoleServer>,
+    ) -> Json<Seen> {
         let busy = self.counts.busy.fetch_add(1, Ordering::SeqCst) + 1;
         self.counts.most.fetch_max(busy, Ordering::SeqCst);
         self.counts.arrived.add_permits(1);
-        self.counts.gate.acquire().await.unwrap().forget();
+        tokio::select! {
+            passed = self.counts.gate.acquire() => passed.unwrap().forget(),
+            () = context.ct.cancelled() => self.counts.cancelled.add_permits(1),
+        }
         self.counts.busy.fetch_sub(1, Ordering::SeqCst);
         Json(Seen { what })
     }
@@ -178,6 +187,7 @@ impl Workshop {
                 most: AtomicUsize::new(0),
                 gate: Semaphore::new(0),
                 arrived: Semaphore::new(0),
+                cancelled: Semaphore::new(0),
             }),
             tools: Self::tools(),
         }
