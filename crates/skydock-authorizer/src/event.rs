@@ -56,7 +56,7 @@ impl Event {
             _ => "none, for it is no object".to_owned(),
         };
         let unknown = Failed {
-            kind: "Skydock.UnknownEvent",
+            kind: Failed::UNKNOWN_EVENT,
             message: format!(
                 "this is no event of an API Gateway authorizer; its keys are {}",
                 keys()

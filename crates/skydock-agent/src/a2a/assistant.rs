@@ -1,13 +1,17 @@
 //! An agent as what does tasks: a context is a conversation of the caller, and what waits for the caller's decision makes
 //! the task wait for the caller.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use ::a2a::{Artifact, Message, Part, PartContent, Role};
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 use super::{
     executor::{End, Executor, Job},
@@ -32,6 +36,10 @@ const PATIENCE: Duration = Duration::from_millis(300);
 const RESERVE: Duration = Duration::from_secs(2);
 /// How soon a task is tried again that has to wait for another one of its context.
 const AGAIN: Duration = Duration::from_millis(500);
+const RARELY: Duration = Duration::from_secs(5);
+
+/// What happens in a turn.
+type Events = mpsc::UnboundedReceiver<Event>;
 
 /// Has an agent do tasks.
 #[derive(Debug, Clone)]
@@ -45,23 +53,11 @@ struct Decisions {
     decisions: Vec<Decision>,
 }
 
-/// A turn that is stopped when its task is over. When the task is only another worker's, the turn goes on, and that worker
-/// finds it.
-struct Followed<'a>(Turn, &'a Sink);
-
-impl Drop for Followed<'_> {
-    fn drop(&mut self) {
-        if self.1.is_over() {
-            self.0.stop();
-        }
-    }
-}
-
 /// What to do with a message.
 enum Plan {
     Turn(Input),
-    /// The turn for it has ended.
-    Over(Ending),
+    /// The turn for it has ended, and the conversation has its answer.
+    Over(Ending, Box<Conversation>),
     End(End),
 }
 
@@ -76,19 +72,19 @@ impl Assistant {
     async fn plan(job: &Job, view: &View, sink: &Sink) -> Result<Plan, Failure> {
         let conversation = &view.conversation;
         if view.standing == Standing::Running {
-            return Ok(Plan::End(End::Later(AGAIN)));
+            return Ok(Plan::End(later(job)));
         }
         match &conversation.mark {
             Some(mark) if *mark == self::mark(job) => {
                 return Ok(match &conversation.ending {
-                    Some(ending) => Plan::Over(ending.clone()),
+                    Some(ending) => Plan::Over(ending.clone(), Box::new(conversation.clone())),
                     // a worker before died in the middle of the turn
                     None => Plan::Turn(Input::Resume),
                 });
             }
             // whoever has that task has not taken what came of the turn
             Some(other) if other.task != job.task.id && sink.is_open(&other.task).await? => {
-                return Ok(Plan::End(End::Later(AGAIN)));
+                return Ok(Plan::End(later(job)));
             }
             _ => {}
         }
@@ -106,55 +102,90 @@ impl Assistant {
     }
 
     /// Begins the turn, when nobody else is at the conversation.
-    async fn begin(&self, key: &Key, job: &Job, sink: &Sink) -> Result<Result<Turn, Plan>, Error> {
+    async fn begin(&self, key: &Key, job: &Job, sink: &Sink) -> Result<Result<Events, Plan>, Error> {
         let view = self.agent.view(key).await?;
         let input = match Self::plan(job, &view, sink).await {
             Ok(Plan::Turn(input)) => input,
             Ok(over) => return Ok(Err(over)),
             Err(failure) => return Err(Error::Store(crate::store::Failure::Broken(failure.into()))),
         };
-        match self.turn(key, job, input).await {
-            Ok(turn) => Ok(Ok(turn)),
+        match self.turn(key, job, input, sink).await {
+            Ok(events) => Ok(Ok(events)),
             // somebody else began one, or has ended it, at the same moment
-            Err(Error::Busy | Error::NothingToResume | Error::Store(crate::store::Failure::Conflict)) => {
-                Ok(Err(Plan::End(End::Later(AGAIN))))
-            }
+            Err(Error::Busy | Error::NothingToResume) => Ok(Err(Plan::End(later(job)))),
             Err(error) => Err(error),
         }
     }
 
-    /// Begins a turn. When nobody waits for that any more, as the task is over meanwhile, the turn is stopped.
-    async fn turn(&self, key: &Key, job: &Job, input: Input) -> Result<Turn, Error> {
-        let (agent, key) = (self.agent.clone(), key.clone());
+    /// Begins a turn, whose events are taken in as they come. It is stopped when its task is over; when the task is only
+    /// another worker's by then, it goes on, and that worker finds it.
+    async fn turn(&self, key: &Key, job: &Job, input: Input, sink: &Sink) -> Result<Events, Error> {
         let opening = Opening {
             input,
             mark: Some(mark(job)),
             deadline: Some(job.deadline.checked_sub(RESERVE).unwrap_or(job.deadline)),
         };
-        let (sender, receiver) = oneshot::channel();
+        let (begins, begun) = oneshot::channel();
+        let (told, events) = mpsc::unbounded_channel();
+        let (assistant, key, sink) = (self.clone(), key.clone(), sink.clone());
+        let task = job.task.id.clone();
         tokio::spawn(async move {
-            let begun = agent.begin(key, opening).await;
-            if let Err(Ok(turn)) = sender.send(begun) {
-                turn.stop();
+            match assistant.agent.clone().begin(key.clone(), opening).await {
+                Ok(turn) => {
+                    let _nobody = begins.send(Ok(()));
+                    let over = async {
+                        // as long as it is followed, whoever follows it knows
+                        told.closed().await;
+                        sink.over(&task).await;
+                    };
+                    assistant.attend(&key, turn, &told, over).await;
+                }
+                Err(error) => {
+                    let _nobody = begins.send(Err(error));
+                }
             }
         });
-        receiver.await.unwrap_or(Err(Error::Busy))
+        begun.await.unwrap_or(Err(Error::Busy))?;
+        Ok(events)
     }
 
-    /// Tells what happens in a turn; how it ended.
-    async fn follow(&self, key: &Key, mut turn: Followed<'_>) -> Result<Option<Ended>, Lost> {
-        let sink = turn.1;
+    /// Takes in what a turn tells, to its end, and stops it when `over` is ready.
+    async fn attend(
+        &self,
+        key: &Key,
+        mut turn: Turn,
+        told: &mpsc::UnboundedSender<Event>,
+        over: impl Future<Output = ()>,
+    ) {
+        let mut over = pin!(over.fuse());
+        loop {
+            tokio::select! {
+                event = turn.next() => {
+                    let Some(event) = event else { return };
+                    if let Event::Question(question) = &event {
+                        // it waits in this process, which a task must not
+                        self.agent.reply(key, &question.id, Reply::Decline).await;
+                    }
+                    let _nobody = told.send(event);
+                }
+                () = &mut over => turn.stop(),
+            }
+        }
+    }
+
+    /// Tells what happens in a turn; how it ended, when it says so.
+    async fn follow(mut events: Events, sink: &Sink) -> Result<Option<Ended>, Lost> {
         let mut answer = Answer::default();
         loop {
             let event = match answer.due {
                 Some(due) => tokio::select! {
-                    event = turn.0.next() => event,
+                    event = events.recv() => event,
                     () = tokio::time::sleep_until(due) => {
                         answer.flush(sink, false).await?;
                         continue;
                     }
                 },
-                None => turn.0.next().await,
+                None => events.recv().await,
             };
             let Some(event) = event else { return Ok(None) };
             match event {
@@ -169,8 +200,6 @@ impl Assistant {
                 }
                 Event::Progress { text } | Event::Note { text } => sink.working(text).await?,
                 Event::Question(question) => {
-                    // it waits in this process, which a task must not
-                    self.agent.reply(key, &question.id, Reply::Decline).await;
                     let text = format!("{} asked something that cannot be asked here", question.server);
                     sink.working(text).await?;
                 }
@@ -184,14 +213,11 @@ impl Assistant {
     }
 
     /// Tells the answer of a turn that has ended while another worker had the task.
-    async fn tell_again(&self, key: &Key, sink: &Sink) -> Result<(), Lost> {
-        let last = match self.agent.view(key).await {
-            Ok(view) => view.conversation.messages.into_iter().next_back(),
-            Err(_) => None,
-        };
+    async fn tell_again(conversation: &Conversation, sink: &Sink) -> Result<(), Lost> {
+        let last = conversation.messages.last();
         let said = last.filter(|last| last.role == message::Role::Assistant);
         let mut answer = Answer {
-            waiting: said.map(|said| said.text()).unwrap_or_default(),
+            waiting: said.map(message::Message::text).unwrap_or_default(),
             ..Answer::default()
         };
         answer.flush(sink, true).await
@@ -220,12 +246,16 @@ impl Executor for Assistant {
     async fn execute(&self, job: Job, sink: &Sink) -> Result<End, Lost> {
         let key = Key::new(job.caller.as_str(), job.task.context_id.as_str());
         match self.begin(&key, &job, sink).await {
-            Ok(Ok(turn)) => match self.follow(&key, Followed(turn, sink)).await? {
+            Ok(Ok(events)) => match Self::follow(events, sink).await? {
                 Some(ended) => Ok(self.end(&key, &job, ended.outcome, ended.detail).await),
-                None => Ok(End::failed("the turn ended without saying how")),
+                // the conversation knows
+                None => Ok(later(&job)),
             },
-            Ok(Err(Plan::Over(ending))) => {
-                self.tell_again(&key, sink).await?;
+            Ok(Err(Plan::Over(ending, conversation))) => {
+                Self::tell_again(&conversation, sink).await?;
+                if ending.outcome == Outcome::Waiting {
+                    return Ok(End::InputRequired(question(&conversation)));
+                }
                 Ok(self.end(&key, &job, ending.outcome, ending.detail).await)
             }
             Ok(Err(Plan::End(end))) => Ok(end),
@@ -276,9 +306,23 @@ fn shown(job: &Job) -> Vec<String> {
         .collect()
 }
 
-/// Why the agent does not do this.
+/// Once more, the later the longer the task has waited.
+fn later(job: &Job) -> End {
+    End::Later((job.silence / 4).clamp(AGAIN, RARELY))
+}
+
+/// Why the agent does not do this, or not now.
 fn refused(job: &Job, error: &Error) -> End {
     match error {
+        Error::Store(crate::store::Failure::Broken(_) | crate::store::Failure::Conflict) => {
+            let cause = crate::client::tell(error);
+            tracing::warn!(
+                task = job.task.id,
+                cause,
+                "the conversation of a task cannot be had; it is tried again"
+            );
+            later(job)
+        }
         Error::Empty => End::Rejected(said("there is no text in the message; say what is wanted")),
         Error::NotAsked(not) => End::failed(format!("{not}; it was decided, or given up, before")),
         error => {

@@ -19,6 +19,8 @@ pub struct Job {
     pub message: Message,
     /// Which attempt this is: 1 for the first one, more when workers before have died in the middle or gave it back.
     pub attempt: u32,
+    /// How long its caller has been told nothing: how long the task has waited, when it had to.
+    pub silence: Duration,
     /// When the worker's time for it is over. What is not done then has failed.
     pub deadline: Instant,
 }

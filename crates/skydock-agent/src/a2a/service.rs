@@ -87,6 +87,8 @@ pub(super) struct Inner {
     pub(super) places: Arc<Semaphore>,
     /// One for each task that is worked on here.
     pub(super) desks: Semaphore,
+    /// One for each task that waits here for another one to end.
+    pub(super) later: Semaphore,
     /// What waits here for its turn, or is worked on.
     pub(super) queued: Mutex<HashSet<String>>,
     /// How to stop what is worked on here.
@@ -137,6 +139,7 @@ impl Draft {
             push,
             bells: Arc::default(),
             places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
+            later: Semaphore::new(limits.waiting.min(Semaphore::MAX_PERMITS)),
             desks: Semaphore::new(limits.parallel.clamp(1, Semaphore::MAX_PERMITS)),
             limits,
             queued: Mutex::default(),

@@ -14,6 +14,7 @@ use super::{
     executor::said,
     service::Inner,
     store::{Failure, Lease, Record},
+    worker::silence,
 };
 
 /// How often a change is tried that others get in the way of.
@@ -63,7 +64,28 @@ impl Sink {
         self.0.over.is_cancelled()
     }
 
-    /// Whether somebody works on another task, or should.
+    /// Ready when nobody goes on with this task, whoever has it: it is looked at a few times within a lease.
+    pub(super) async fn over(&self, task: &str) {
+        let Held { service, over, .. } = &*self.0;
+        while !over.is_cancelled() {
+            match self.is_open(task).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(failure) => {
+                    let cause = crate::client::tell(&failure);
+                    tracing::warn!(task, cause, "it cannot be seen whether a task is over");
+                }
+            }
+            let _over = tokio::time::timeout(service.limits.lease / 3, over.cancelled()).await;
+        }
+    }
+
+    /// How long ago its caller was told something.
+    pub(super) async fn silence(&self) -> Duration {
+        silence(&*self.0.record.lock().await)
+    }
+
+    /// Whether somebody works on a task, or should.
     ///
     /// # Errors
     /// [`Failure`] when it cannot be looked for.
@@ -143,8 +165,8 @@ impl Sink {
             over,
         } = &*self.0;
         let mut held = record.lock().await;
-        // what may have been written though nobody said so
-        let mut unsure = None::<Record>;
+        // whether a change may have been written though nobody said so
+        let mut unsure = false;
         let mut conflicts = 0_usize;
         while conflicts < TRIES && !lost.is_cancelled() {
             let mut next = held.clone();
@@ -158,13 +180,14 @@ impl Sink {
                 Err(Failure::Conflict) => {
                     conflicts = conflicts.saturating_add(1);
                     match service.tasks.load(&held.task.id).await {
-                        Ok(Some(other)) if unsure.as_ref() == Some(&other) => {
+                        Ok(Some(other)) if unsure && is_this(&other, &next) => {
                             *held = other;
                             return Ok(());
                         }
                         // somebody else has changed something beside the work
                         Ok(Some(other)) if is_ours(&other, holder) => {
                             *held = other;
+                            unsure = false;
                             continue;
                         }
                         Ok(other) => {
@@ -177,14 +200,15 @@ impl Sink {
                     }
                 }
                 Err(failure) => {
-                    unsure = Some(next);
+                    unsure = true;
                     failure
                 }
             };
             self.log(&held, &failure);
             if matches!(failure, Failure::TooLong { .. }) {
-                over.cancel();
+                // who hears that it is over waits for nothing any more, so it is written first
                 self.fail(&held, &failure).await;
+                over.cancel();
                 break;
             }
             if !holds(&held) {
@@ -214,6 +238,16 @@ impl Sink {
             "what happened to a task cannot be stored"
         );
     }
+}
+
+/// Whether a record has what a write of `next` would have put there: nobody but the worker appends events to an open task
+/// or gives it up.
+fn is_this(record: &Record, next: &Record) -> bool {
+    let holder = |record: &Record| record.lease.as_ref().map(|lease| lease.holder.clone());
+    record.version >= next.version
+        && record.sequence == next.sequence
+        && holder(record) == holder(next)
+        && record.task.status.state == next.task.status.state
 }
 
 /// Whether nobody else can have taken the task.

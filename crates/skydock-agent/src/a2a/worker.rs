@@ -22,8 +22,14 @@ use super::{
     store::{Failure, Record},
 };
 
+/// How often a task is tried to be taken that others change meanwhile.
+const TRIES: usize = 5;
 /// How many tasks are taken up in one search.
 const SWEPT: usize = 32;
+/// How long a process that works on one task alone waits for another one to end. The time of the task itself goes on.
+const WAITED: Duration = Duration::from_secs(30);
+/// How much of such a process's time is left when its task has ended.
+const RESERVE: Duration = Duration::from_secs(1);
 /// How often tasks are forgotten that were kept long enough.
 const FORGET: Duration = Duration::from_secs(600);
 
@@ -69,31 +75,35 @@ impl Service {
 
     /// As [`run_once`](Self::run_once), for a process that is frozen when it has ended, as on Lambda, where whoever gets the
     /// message of a [`Dispatch`](super::Dispatch) calls this. The task has ended by `deadline`, and its webhooks are told
-    /// meanwhile. While another task has to end first, this waits.
+    /// meanwhile. While another task has to end first, this waits for half a minute, and then leaves it to a sweep.
     ///
     /// # Errors
     /// [`Error::Store`] when the task could not be taken up; the message is to be delivered again then.
     pub async fn run_alone(&self, task: &str, deadline: Option<Instant>) -> Result<Ran, Error> {
         let over = CancellationToken::new();
+        let before = |reserve| deadline.map(|deadline| deadline.checked_sub(reserve).unwrap_or(deadline));
         let run = async {
             let _over = over.clone().drop_guard();
+            let patience = Instant::now() + WAITED;
             loop {
-                let ran = self.run_before(task, deadline).await?;
+                let ran = self.run_before(task, before(RESERVE)).await?;
                 let Ran::Later(pause) = ran else { return Ok(ran) };
-                let again = Instant::now().checked_add(pause);
-                if again
-                    .zip(deadline)
-                    .is_some_and(|(again, deadline)| again >= deadline)
-                {
-                    // a sweep finds it
+                let again = Instant::now() + pause;
+                if again >= patience || deadline.is_some_and(|deadline| again + WAITED >= deadline) {
+                    // a sweep has it begun anew, with all the time that there is
                     return Ok(ran);
                 }
                 tokio::time::sleep(pause).await;
             }
         };
         let deliver = async {
-            if let Some(push) = &self.0.push {
-                push.deliver_until(self, task, &over).await;
+            let Some(push) = &self.0.push else { return };
+            let deliver = push.deliver_until(self, task, &over);
+            match before(RESERVE / 4) {
+                Some(until) => {
+                    let _late = tokio::time::timeout_at(until, deliver).await;
+                }
+                None => deliver.await,
             }
         };
         tokio::join!(run, deliver).0
@@ -127,11 +137,14 @@ impl Service {
             }
             match &self.0.dispatch {
                 Some(dispatch) => {
-                    if !reserve(&self.0, &id).await? {
-                        continue;
-                    }
-                    match dispatch.dispatch(&id).await {
+                    let sent = match reserve(&self.0, &id).await {
+                        Ok(true) => dispatch.dispatch(&id).await,
+                        Ok(false) => continue,
+                        Err(failure) => Err(failure.into()),
+                    };
+                    match sent {
                         Ok(()) => taken = taken.saturating_add(1),
+                        // those behind it are not held up by one that cannot be read
                         Err(error) => tracing::warn!(task = id, error = &*error, "a task cannot be sent on"),
                     }
                 }
@@ -209,38 +222,42 @@ impl Service {
             return;
         };
         tokio::spawn(async move {
-            let _queued = queued;
-            service.run_in_turn(&id).await;
-            drop(place);
+            let ran = service.run_in_turn(&id).await;
+            drop((queued, place));
+            if let Some(Ran::Later(pause)) = ran {
+                service.begin_later(id, pause).await;
+            }
         });
     }
 
-    /// Works on a task when there is a desk for it. A task that has to wait for another one has no desk meanwhile.
-    async fn run_in_turn(&self, id: &str) {
-        let stop = &self.0.stop;
-        loop {
-            let Some(Ok(desk)) = stop.run_until_cancelled(self.0.desks.acquire()).await else {
-                return;
-            };
-            let ran = self.run_once(id).await;
-            drop(desk);
-            match ran {
-                Ok(Ran::Later(pause)) => {
-                    if stop
-                        .run_until_cancelled(tokio::time::sleep(pause))
-                        .await
-                        .is_none()
-                    {
-                        return;
-                    }
-                }
-                Ok(_) => return,
-                Err(error) => {
-                    let cause = crate::client::tell(&error);
-                    tracing::warn!(cause, "a task was not worked on; it is found again");
-                    return;
-                }
+    /// Works on a task when there is a desk for it.
+    async fn run_in_turn(&self, id: &str) -> Option<Ran> {
+        let desk = self.0.stop.run_until_cancelled(self.0.desks.acquire());
+        let Some(Ok(_desk)) = desk.await else { return None };
+        match self.run_once(id).await {
+            Ok(ran) => Some(ran),
+            Err(error) => {
+                let cause = crate::client::tell(&error);
+                tracing::warn!(cause, "a task was not worked on; it is found again");
+                None
             }
+        }
+    }
+
+    /// Begins a task that has to wait for another one, which may need the place that this one had. When too many wait,
+    /// or there is no place then, the sweep finds it.
+    async fn begin_later(&self, id: String, pause: Duration) {
+        let Inner {
+            later, places, stop, ..
+        } = &*self.0;
+        let Ok(_waits) = later.try_acquire() else { return };
+        if stop
+            .run_until_cancelled(tokio::time::sleep(pause))
+            .await
+            .is_some()
+            && let Ok(place) = Arc::clone(places).try_acquire_owned()
+        {
+            self.begin(id, place);
         }
     }
 }
@@ -286,8 +303,21 @@ enum Claim {
     Elsewhere,
 }
 
-/// Takes a task for this worker.
+/// Takes a task for this worker, again when something beside the work has changed meanwhile.
 async fn claim(service: &Inner, id: &str, holder: &str) -> Result<Claim, Failure> {
+    for _ in 1..TRIES {
+        match try_to_claim(service, id, holder).await {
+            Err(Failure::Conflict) => {}
+            claimed => return claimed,
+        }
+    }
+    match try_to_claim(service, id, holder).await {
+        Err(Failure::Conflict) => Ok(Claim::Elsewhere),
+        claimed => claimed,
+    }
+}
+
+async fn try_to_claim(service: &Inner, id: &str, holder: &str) -> Result<Claim, Failure> {
     let Some(mut record) = service.tasks.load(id).await? else {
         return Ok(Claim::Nothing);
     };
@@ -308,10 +338,8 @@ async fn claim(service: &Inner, id: &str, holder: &str) -> Result<Claim, Failure
         tracing::warn!(task = id, died, "a task is given up");
         record.lease = None;
         let event = set(&mut record, TaskState::Failed, Some(said(text)));
-        return match service.save(&mut record, &[event]).await {
-            Ok(()) | Err(Failure::Conflict) => Ok(Claim::Nothing),
-            Err(failure) => Err(failure),
-        };
+        service.save(&mut record, &[event]).await?;
+        return Ok(Claim::Nothing);
     }
     record.attempts = record.attempts.saturating_add(1);
     record.lease = Some(lease(holder, service.limits.lease));
@@ -320,11 +348,14 @@ async fn claim(service: &Inner, id: &str, holder: &str) -> Result<Claim, Failure
     } else {
         Vec::new()
     };
-    match service.save(&mut record, &events).await {
-        Ok(()) => Ok(Claim::Ours(Box::new(record))),
-        Err(Failure::Conflict) => Ok(Claim::Elsewhere),
-        Err(failure) => Err(failure),
-    }
+    service.save(&mut record, &events).await?;
+    Ok(Claim::Ours(Box::new(record)))
+}
+
+/// How long a task's caller has been told nothing.
+pub(super) fn silence(record: &Record) -> Duration {
+    let silence = Timestamp::now().duration_since(record.changed);
+    silence.try_into().unwrap_or_default()
 }
 
 /// Why a worker stops.
@@ -346,6 +377,7 @@ async fn run(service: &Arc<Inner>, holder: String, record: Record, deadline: Opt
         task: record.task.clone(),
         message: record.message.clone(),
         attempt: record.attempts,
+        silence: silence(&record),
         deadline: late,
     };
     let over = CancellationToken::new();
@@ -383,20 +415,25 @@ async fn run(service: &Arc<Inner>, holder: String, record: Record, deadline: Opt
             End::failed(format!("the task was not done within {seconds} seconds"))
         }
     };
-    finish(&sink, end).await.unwrap_or(Ran::Lost)
+    finish(service, &sink, end).await.unwrap_or(Ran::Lost)
 }
 
 /// Writes how the work has ended.
-async fn finish(sink: &Sink, end: End) -> Result<Ran, Lost> {
+async fn finish(service: &Inner, sink: &Sink, end: End) -> Result<Ran, Lost> {
     let (state, message) = match end {
         End::Completed(message) => (TaskState::Completed, message),
         End::InputRequired(message) => (TaskState::InputRequired, Some(message)),
         End::AuthRequired(message) => (TaskState::AuthRequired, Some(message)),
         End::Rejected(message) => (TaskState::Rejected, Some(message)),
         End::Failed(message) => (TaskState::Failed, Some(message)),
-        End::Later(pause) => {
+        End::Later(pause) if sink.silence().await < service.limits.time => {
             sink.release(pause).await?;
             return Ok(Ran::Later(pause));
+        }
+        End::Later(_) => {
+            let seconds = service.limits.time.as_secs();
+            let text = format!("the task could not be begun within {seconds} seconds; send it again");
+            (TaskState::Failed, Some(said(text)))
         }
     };
     sink.status(state, message, true).await?;

@@ -1,7 +1,7 @@
 //! The agent in AWS Lambda: what it does for other agents, it does in invocations of its own, as an environment that has
 //! answered is frozen.
 
-use std::{env, error::Error};
+use std::{env, error::Error, time::Duration};
 
 use async_trait::async_trait;
 use aws_config::BehaviorVersion;
@@ -10,10 +10,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use skydock::{Failed, Function, Invocation};
 use skydock_agent::{
-    a2a::{Dispatch, Ran, Service},
+    a2a::{Dispatch, Ran, Service, store},
     client::tell,
 };
 use tokio::time::Instant;
+
+/// How much of an invocation's time is left when a schedule's work ends.
+const RESERVE: Duration = Duration::from_secs(1);
 
 /// What it invokes itself with.
 #[derive(Debug, Serialize, Deserialize)]
@@ -83,15 +86,16 @@ pub(super) struct Errands(pub(super) Service);
 impl Function for Errands {
     async fn answer(&self, event: Value, invocation: &Invocation) -> Result<Value, Failed> {
         let until = invocation.answer_by();
-        if let Ok(errand) = Errand::deserialize(&event) {
+        if event.is_object()
+            && let Ok(errand) = Errand::deserialize(&event)
+        {
             return self.work(&errand.a2a.task, until).await;
         }
         if is_schedule(&event) {
             return self.look_after(until).await;
         }
-        tracing::warn!("refused an event");
         Err(Failed {
-            kind: "Skydock.UnknownEvent",
+            kind: Failed::UNKNOWN_EVENT,
             message:
                 "cannot answer this event; this function answers HTTP, its own invocations, and schedules"
                     .to_owned(),
@@ -120,15 +124,26 @@ impl Errands {
 
     /// Sends on what was lost, and tells webhooks what is due.
     async fn look_after(&self, until: Option<Instant>) -> Result<Value, Failed> {
-        let sent = self.0.sweep_once().await.map_err(|error| failed(&error))?;
+        let sent = self.0.sweep_once().await;
         let mut told = 0_usize;
-        while until.is_none_or(|until| Instant::now() < until) {
-            match self.0.deliver_due().await {
-                Ok(0) => break,
-                Ok(count) => told = told.saturating_add(count),
-                Err(error) => return Err(failed(&error)),
+        let deliver = async {
+            loop {
+                match self.0.deliver_due().await? {
+                    0 => return Ok(()),
+                    count => told = told.saturating_add(count),
+                }
             }
-        }
+        };
+        // what is not told by then is told by the next schedule
+        let delivered = match until {
+            Some(until) => {
+                let until = until.checked_sub(RESERVE).unwrap_or(until);
+                tokio::time::timeout_at(until, deliver).await.unwrap_or(Ok(()))
+            }
+            None => deliver.await,
+        };
+        let sent = sent.map_err(|error: store::Failure| failed(&error))?;
+        delivered.map_err(|error: store::Failure| failed(&error))?;
         Ok(json!({ "sent": sent, "told": told }))
     }
 }

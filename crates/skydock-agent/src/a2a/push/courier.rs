@@ -1,18 +1,17 @@
 //! Delivers what is in mailboxes: one courier at a mailbox, one event after the other for each webhook.
 
 use std::{
-    collections::HashSet,
-    sync::{Mutex, PoisonError},
+    collections::{HashMap, HashSet},
     time::Duration,
 };
 
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
-use reqwest::{Client, Url, header::CONTENT_TYPE, redirect};
+use reqwest::{Client, header::CONTENT_TYPE, redirect};
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{Push, guard::Cleared, signature::Signed};
+use super::{Push, crowds::Place, guard::Cleared, signature::Signed};
 use crate::a2a::{
     service::{Inner, Service},
     store::{Failure, Logged, Mailbox, Post},
@@ -20,10 +19,8 @@ use crate::a2a::{
 
 /// How many mailboxes are emptied at once.
 const COURIERS: usize = 64;
-/// How many webhooks of one host are told at once, so that a slow one does not keep the others waiting.
-const OF_HOST: usize = 8;
-/// How soon a webhook is told whose host had no room.
-const CROWDED: Duration = Duration::from_millis(500);
+/// How many mailboxes are looked at beyond those, to find one whose webhooks have room.
+const BEYOND: usize = 4_096;
 /// How many events are read at once.
 const AT_ONCE: usize = 32;
 /// How many events that were given up a mailbox remembers.
@@ -37,7 +34,7 @@ impl Service {
     /// [`Failure`] when the mailbox cannot be read or written. What was delivered may be delivered again then.
     pub async fn deliver_once(&self, task: &str) -> Result<bool, Failure> {
         match &self.0.push {
-            Some(push) => push.empty(&self.0, task).await,
+            Some(push) => Ok(push.empty(&self.0, task, Manner::Patient).await? == Emptied::Done),
             None => Ok(false),
         }
     }
@@ -50,49 +47,44 @@ impl Service {
         let found = self.0.tasks.mail(Timestamp::now(), COURIERS).await?;
         let emptied = join_all(found.iter().map(|task| self.deliver_once(task))).await;
         let had = found.iter().zip(emptied);
-        Ok(had.filter(|(task, emptied)| told(task, emptied)).count())
+        Ok(had
+            .filter_map(|(task, emptied)| known(task, emptied))
+            .filter(|had| *had)
+            .count())
     }
 }
 
-/// Whether there was something in a mailbox; what went wrong is logged.
-fn told(task: &str, emptied: &Result<bool, Failure>) -> bool {
+/// What came of a mailbox; what went wrong is logged.
+fn known<T>(task: &str, emptied: Result<T, Failure>) -> Option<T> {
     match emptied {
-        Ok(had) => *had,
-        Err(Failure::Conflict) => false,
+        Ok(emptied) => Some(emptied),
+        Err(Failure::Conflict) => None,
         Err(failure) => {
-            let cause = crate::client::tell(failure);
+            let cause = crate::client::tell(&failure);
             tracing::warn!(task, cause, "a mailbox cannot be emptied");
-            false
+            None
         }
     }
 }
 
-/// The hosts to which something is under way, each as often as that is.
-#[derive(Debug, Default)]
-pub(super) struct Crowds(Mutex<Vec<String>>);
-
-impl Crowds {
-    /// Goes to a host, when there is room.
-    fn enter(&self, host: String) -> Option<Entered<'_>> {
-        let mut there = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if there.iter().filter(|other| **other == host).count() >= OF_HOST {
-            return None;
-        }
-        there.push(host.clone());
-        Some(Entered(self, host))
-    }
+/// What to do where there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// Wait for it, as long as the mailbox is claimed.
+    Patient,
+    /// Leave it to the next time.
+    Brisk,
 }
 
-/// Something that is under way to a host.
-struct Entered<'a>(&'a Crowds, String);
-
-impl Drop for Entered<'_> {
-    fn drop(&mut self) {
-        let mut there = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = there.iter().position(|host| *host == self.1) {
-            there.swap_remove(place);
-        }
-    }
+/// What came of a mailbox.
+#[derive(Debug, PartialEq, Eq)]
+enum Emptied {
+    /// It had something.
+    Done,
+    /// It has nothing, or somebody else is at it.
+    Nothing,
+    /// Nothing of it has room, here as elsewhere.
+    Crowded(Place),
 }
 
 /// How a delivery ended.
@@ -106,41 +98,53 @@ impl Push {
     pub(in crate::a2a) async fn deliver(&self, service: &Service) {
         let mut couriers = JoinSet::new();
         let mut away = HashSet::new();
+        let mut crowded = HashMap::<String, Place>::new();
         loop {
-            let room = COURIERS.saturating_sub(couriers.len());
-            // those that are being emptied may be found again
-            let found = match service
-                .0
-                .tasks
-                .mail(Timestamp::now(), COURIERS.saturating_mul(2))
-                .await
-            {
-                Ok(found) => found,
-                Err(failure) => {
-                    let cause = crate::client::tell(&failure);
-                    tracing::warn!(cause, "mailboxes cannot be looked for");
-                    Vec::new()
-                }
+            // those that are away or have no room are found again
+            let most = COURIERS
+                .saturating_mul(2)
+                .saturating_add(crowded.len().min(BEYOND));
+            let found = service.0.tasks.mail(Timestamp::now(), most).await;
+            let found = found.unwrap_or_else(|failure| {
+                let cause = crate::client::tell(&failure);
+                tracing::warn!(cause, "mailboxes cannot be looked for");
+                Vec::new()
+            });
+            let is_free = |task: &String| {
+                !away.contains(task) && crowded.get(task).is_none_or(|place| self.crowds.has_room(place))
             };
-            let new: Vec<_> = found
-                .into_iter()
-                .filter(|task| !away.contains(task))
+            let room = COURIERS.saturating_sub(couriers.len());
+            let free: Vec<_> = found
+                .iter()
+                .filter(|task| is_free(task))
                 .take(room)
+                .cloned()
                 .collect();
-            for task in new {
+            if found.len() < most {
+                let found: HashSet<_> = found.iter().collect();
+                crowded.retain(|task, _| found.contains(task));
+            }
+            for task in free {
                 away.insert(task.clone());
                 couriers.spawn(courier(service.clone(), task, self.pause()));
             }
-            tokio::select! {
-                Some(back) = couriers.join_next() => {
-                    match back {
-                        Ok(task) => drop(away.remove(&task)),
-                        // which one broke is not told; the others are claimed, and left alone
-                        Err(_panic) => away.clear(),
+            let back = tokio::select! {
+                Some(back) = couriers.join_next() => back,
+                () = self.news.notified() => continue,
+                () = tokio::time::sleep(self.pause()) => continue,
+            };
+            for back in std::iter::once(back).chain(std::iter::from_fn(|| couriers.try_join_next())) {
+                match back {
+                    Ok((task, emptied)) => {
+                        away.remove(&task);
+                        match emptied {
+                            Emptied::Crowded(place) => drop(crowded.insert(task, place)),
+                            Emptied::Done | Emptied::Nothing => drop(crowded.remove(&task)),
+                        }
                     }
+                    // which one broke is not told; the others are claimed, and left alone
+                    Err(_panic) => away.clear(),
                 }
-                () = self.news.notified() => {}
-                () = tokio::time::sleep(self.pause()) => {}
             }
         }
     }
@@ -154,11 +158,11 @@ impl Push {
     ) {
         loop {
             let last = over.is_cancelled();
-            let had = told(task, &service.deliver_once(task).await);
+            let had = known(task, service.deliver_once(task).await);
             if last {
                 return;
             }
-            if !had {
+            if had != Some(true) {
                 tokio::select! {
                     () = over.cancelled() => {}
                     () = self.news.notified() => {}
@@ -173,28 +177,48 @@ impl Push {
         self.pace.poll.mul_f64(rand::random_range(0.5..1.0))
     }
 
-    async fn empty(&self, service: &Inner, task: &str) -> Result<bool, Failure> {
+    async fn empty(&self, service: &Inner, task: &str, manner: Manner) -> Result<Emptied, Failure> {
         let Some(mut mailbox) = service.tasks.mailbox(task).await? else {
-            return Ok(false);
+            return Ok(Emptied::Nothing);
         };
         let now = Timestamp::now();
         if mailbox.due.is_none_or(|due| due > now) || mailbox.claimed > now {
-            return Ok(false);
+            return Ok(Emptied::Nothing);
+        }
+        let news = mailbox.news;
+        let is_due = |post: &Post| post.settled < news && post.due <= now;
+        let due: Vec<_> = mailbox.posts.iter().filter(|post| is_due(post)).collect();
+        let places = due
+            .iter()
+            .map(|post| Place::of(&mailbox.caller, &post.config.url));
+        let places: Vec<_> = places.collect();
+        if manner == Manner::Brisk
+            && let Some(first) = places.first()
+            && !places.iter().any(|place| self.crowds.has_room(place))
+        {
+            return Ok(Emptied::Crowded(first.clone()));
         }
         // as long as no request is begun that could end later than that
         mailbox.claimed = after(now, self.pace.timeout * 2);
         mailbox.version = mailbox.version.saturating_add(1);
         let until = Instant::now() + self.pace.timeout;
         service.tasks.put_mailbox(&mailbox).await?;
-        let rounds = mailbox
-            .posts
-            .iter_mut()
-            .map(|post| self.round(service, task, post, until));
+        let due = mailbox.posts.iter_mut().filter(|post| is_due(post));
+        let rounds = due.zip(&places).map(|(post, place)| async move {
+            let entered = match manner {
+                Manner::Patient => self.crowds.wait(place, until).await,
+                Manner::Brisk => self.crowds.enter(place),
+            };
+            match entered {
+                Some(_entered) => self.round(service, task, post, until).await,
+                None => Ok(()),
+            }
+        });
         for done in join_all(rounds).await {
             done?;
         }
         self.put_back(service, mailbox).await?;
-        Ok(true)
+        Ok(Emptied::Done)
     }
 
     /// Writes how far the webhooks were told. Meanwhile something may have happened to the task, and its caller may have
@@ -230,10 +254,6 @@ impl Push {
         post: &mut Post,
         until: Instant,
     ) -> Result<(), Failure> {
-        let Some(_entered) = self.crowds.enter(host(&post.config.url)) else {
-            post.due = after(Timestamp::now(), CROWDED.mul_f64(rand::random_range(0.5..1.0)));
-            return Ok(());
-        };
         while Timestamp::now() >= post.due {
             let events = service.tasks.log(task, post.settled, AT_ONCE).await?;
             if events.is_empty() {
@@ -363,20 +383,18 @@ impl Push {
     }
 }
 
-/// The host of a webhook; empty when it has none, which its guard tells.
-fn host(url: &str) -> String {
-    let url = Url::parse(url).ok();
-    url.and_then(|url| url.host_str().map(str::to_owned))
-        .unwrap_or_default()
-}
-
-/// Empties a mailbox, and gives its task.
-async fn courier(service: Service, task: String, pause: Duration) -> String {
-    if !told(&task, &service.deliver_once(&task).await) {
+/// Empties a mailbox, and says which, and what came of it.
+async fn courier(service: Service, task: String, pause: Duration) -> (String, Emptied) {
+    let emptied = match &service.0.push {
+        Some(push) => known(&task, push.empty(&service.0, &task, Manner::Brisk).await),
+        None => None,
+    };
+    let emptied = emptied.unwrap_or(Emptied::Nothing);
+    if emptied == Emptied::Nothing {
         // another instance is at it, or the store is not there
         tokio::time::sleep(pause).await;
     }
-    task
+    (task, emptied)
 }
 
 /// A client that goes where was looked, and nowhere else.

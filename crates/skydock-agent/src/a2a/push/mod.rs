@@ -5,6 +5,7 @@
 //! process, and any instance goes on with it.
 
 mod courier;
+mod crowds;
 mod guard;
 mod signature;
 
@@ -15,7 +16,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use self::{courier::Crowds, guard::Guard};
+use self::{crowds::Crowds, guard::Guard};
 pub use self::{
     guard::Refused,
     signature::{Signer, Unusable},
@@ -152,6 +153,7 @@ impl Push {
         };
         let most = service.limits.webhooks;
         change(service, &record.task.id, |mailbox| {
+            mailbox.caller.clone_from(&record.caller);
             mailbox.news = mailbox.news.max(record.sequence);
             let full = mailbox.posts.len() >= most;
             let before = mailbox
@@ -240,6 +242,7 @@ async fn change(
         let found = found.map_err(|failure| failed(&failure))?;
         let mut mailbox = found.unwrap_or_else(|| Mailbox {
             task: id.to_owned(),
+            caller: String::new(),
             posts: Vec::new(),
             version: 0,
             news: 0,

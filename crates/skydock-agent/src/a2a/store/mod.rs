@@ -198,6 +198,9 @@ pub struct Post {
 pub struct Mailbox {
     /// The task.
     pub task: String,
+    /// Whose it is.
+    #[serde(default)]
+    pub caller: String,
     /// The webhooks.
     pub posts: Vec<Post>,
     /// Grows with each write; the first one is 1.

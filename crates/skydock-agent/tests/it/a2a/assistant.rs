@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -17,7 +17,7 @@ use rmcp::{
 };
 use serde_json::json;
 use skydock_agent::{
-    Agent, Upstream,
+    Agent, Standing, Upstream,
     a2a::{
         Assistant, Limits, Service,
         protocol::{Message, Part, PartContent, Role, StreamResponse, Task, TaskState},
@@ -33,8 +33,8 @@ use tokio::{net::TcpListener, sync::watch};
 use super::{
     fickle::{Fault, Fickle},
     instance::{
-        BINDINGS, Instance, all, at_once, becomes, client, limits, memory, says, send, serve, to, told,
-        within,
+        BINDINGS, Instance, all, at_once, becomes, cancels, client, limits, memory, says, send, serve, to,
+        told, within,
     },
 };
 use crate::puppet::{self, Say};
@@ -350,6 +350,47 @@ async fn how_a_turn_ended_is_known_to_the_next_worker() {
         assert_eq!(said.and_then(Message::text), message);
         assert_eq!(model.asked().len(), 1, "the model was asked again");
     }
+}
+
+/// Nobody follows the turn, and it is stopped all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_task_stops_the_turn_of_a_worker_that_has_lost_it() {
+    let shop = Shop::new();
+    shop.open.send_replace(false);
+    let agent = agent(open(&shop).await, &store::Sqlite::in_memory().unwrap());
+    let (shared, away) = (memory(), Arc::new(AtomicBool::new(false)));
+    let gone = Arc::clone(&away);
+    let tasks: Arc<dyn Tasks> = Arc::new(Fickle::new(Arc::clone(&shared), move |_| {
+        gone.load(Ordering::SeqCst).then_some(Fault::Refused)
+    }));
+    let here = assisted(&tasks, agent.clone()).await;
+    let ada = client(&here.url, "JSONRPC", "ada").await;
+    let task = send(&ada, at_once(says("look"))).await;
+    let mut looked = shop.looked.subscribe();
+    within(looked.wait_for(|count| *count == 1)).await.unwrap();
+    away.store(true, Ordering::SeqCst);
+    // its lease ends, and the next worker, which waits for the turn, is of another instance
+    let stranded = async {
+        while shared
+            .stranded(jiff::Timestamp::now(), 1)
+            .await
+            .unwrap()
+            .is_empty()
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within(stranded).await;
+    let there = assisted(&shared, agent.clone()).await;
+    let other = client(&there.url, "JSONRPC", "ada").await;
+    other.cancel_task(&cancels(&task.id)).await.unwrap();
+    let key = store::Key::new("ada", task.context_id.as_str());
+    let stopped = async {
+        while agent.view(&key).await.unwrap().standing == Standing::Running {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within(stopped).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

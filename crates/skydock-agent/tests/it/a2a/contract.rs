@@ -318,6 +318,7 @@ async fn a_mailbox_is_told_and_forgets_no_news([one, two]: &Stores) {
     };
     let mailbox = Mailbox {
         task: "mail".to_owned(),
+        caller: "ada".to_owned(),
         posts: vec![Post {
             config,
             settled: 0,

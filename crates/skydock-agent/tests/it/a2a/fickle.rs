@@ -45,6 +45,8 @@ fn broken() -> Failure {
 #[async_trait]
 impl<F: Fn(&Record) -> Option<Fault> + Send + Sync> Tasks for Fickle<F> {
     async fn save(&self, record: &Record, events: &[StreamResponse]) -> Result<(), Failure> {
+        // as over a network: whoever does not wait for it has not written
+        tokio::task::yield_now().await;
         match (self.fault)(record) {
             None => self.inner.save(record, events).await,
             Some(Fault::Refused) => Err(broken()),

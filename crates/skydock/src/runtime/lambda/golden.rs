@@ -17,7 +17,7 @@ use super::{
     Invocation,
     client::Client,
     contract,
-    events::{self, Arrived, Source},
+    events::{self, Arrived, Came, Source},
     response::{self, Streamed},
 };
 
@@ -79,7 +79,7 @@ fn each_event_is_the_request_that_it_was() {
     ] {
         let tool = (name == "agentcore").then_some("shop___order");
         let event = Bytes::from(golden(&format!("{name}.event.json")));
-        let Ok(Some(arrived)) = events::read(&invocation(tool), &event) else {
+        let Ok(Came::Request(arrived)) = events::read(&invocation(tool), &event) else {
             panic!("{name} is no request");
         };
         let expected = golden(&format!("{name}.request.txt"));

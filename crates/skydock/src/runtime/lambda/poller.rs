@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{
-    Invocation,
+    Failed, Invocation,
     answer::in_time,
     client::{Api, Client, Failure, Report},
 };
@@ -31,6 +31,13 @@ pub(super) enum Outgoing {
     Whole(Vec<u8>),
     Streamed(Body),
     Failed(Report),
+}
+
+impl Outgoing {
+    /// Whether it says that nobody here answers such an event.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Failed(report) if report.kind == Failed::UNKNOWN_EVENT)
+    }
 }
 
 /// The error in place of an answer that there is not, because of a fault of this library.

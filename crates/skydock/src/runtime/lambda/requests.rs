@@ -12,10 +12,10 @@ use axum::{
 use http::{HeaderValue, Request};
 
 use super::{
-    Invocation, Settings,
+    Failed, Invocation, Settings,
     answer::{Waiting, in_time},
     client::Report,
-    events::{self, Arrived, Source},
+    events::{self, Arrived, Came, Source},
     message,
     poller::{Outgoing, Work, internal},
     response::Streamed,
@@ -33,24 +33,24 @@ pub(super) struct Requests {
 
 impl Work for Requests {
     async fn answer(&self, invocation: &Invocation, event: &Bytes) -> Outgoing {
-        let read = events::read(invocation, event);
-        if let (Ok(None) | Err(_), Some(function)) = (&read, &self.settings.function) {
-            return function.answer(invocation, event).await;
-        }
-        match read {
-            Ok(Some(arrived)) => self.serve(invocation, arrived).await,
-            Ok(None) => {
-                tracing::debug!("kept warm");
-                Outgoing::Whole(b"null".to_vec())
+        let function = self.settings.function.as_ref();
+        let unknown = match (events::read(invocation, event), function) {
+            (Ok(Came::Request(arrived)), _) => return self.serve(invocation, *arrived).await,
+            (Ok(Came::Warming), None) => {
+                return warm();
             }
-            Err(unknown) => {
-                tracing::warn!(error = %unknown, "refused an event");
-                Outgoing::Failed(Report {
-                    kind: "Skydock.UnknownEvent",
-                    message: unknown.to_string(),
-                })
+            (Ok(Came::Warming), Some(function)) => {
+                let answer = function.answer(invocation, event).await;
+                return if answer.is_refusal() { warm() } else { answer };
             }
-        }
+            (Ok(Came::Other(_)), Some(function)) => return function.answer(invocation, event).await,
+            (Ok(Came::Other(unknown)) | Err(unknown), _) => unknown,
+        };
+        tracing::warn!(error = %unknown, "refused an event");
+        Outgoing::Failed(Report {
+            kind: Failed::UNKNOWN_EVENT,
+            message: unknown.to_string(),
+        })
     }
 
     /// Lets handlers that were told to stop wind up before the environment is frozen under them. Where invocations
@@ -69,6 +69,12 @@ impl Work for Requests {
             tracing::warn!("a handler is frozen in the middle of its work: the function's time is over");
         }
     }
+}
+
+/// The answer to what only keeps an environment warm.
+fn warm() -> Outgoing {
+    tracing::debug!("kept warm");
+    Outgoing::Whole(b"null".to_vec())
 }
 
 impl Requests {

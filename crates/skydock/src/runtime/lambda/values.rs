@@ -39,6 +39,11 @@ pub struct Failed {
     pub message: String,
 }
 
+impl Failed {
+    /// The kind of an event that the function does not answer.
+    pub const UNKNOWN_EVENT: &'static str = "Skydock.UnknownEvent";
+}
+
 /// Answers events until `stop` is cancelled.
 ///
 /// # Errors
@@ -91,7 +96,7 @@ impl Work for Values {
         let Ok(event) = serde_json::from_slice(event) else {
             tracing::warn!("refused an event that is no JSON");
             return Outgoing::Failed(Report {
-                kind: "Skydock.UnknownEvent",
+                kind: Failed::UNKNOWN_EVENT,
                 message: "the event is no JSON".to_owned(),
             });
         };

@@ -2,8 +2,9 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use axum::{Router, routing::post};
 use serde_json::{Value, json};
-use skydock::LambdaResponse;
+use skydock::{Failed, Function, Invocation, LambdaResponse, Site};
 
 use super::{
     function::{call, event, function, lambda, last, message, read, start, wrap},
@@ -68,7 +69,7 @@ async fn more_headers_than_can_be_held_are_an_error_and_the_environment_lives_on
     let (api, _) = function(LambdaResponse::Buffered).await;
     // as many as a map holds leave no room for those that we add
     for (count, kind, words) in [
-        (40_000, "Skydock.UnknownEvent", "more headers"),
+        (40_000, Failed::UNKNOWN_EVENT, "more headers"),
         (24_576, "Skydock.Internal", "internal error (reference "),
     ] {
         let mut event = event("http-api", MODERN, &message(MODERN, "tools/list", json!({})));
@@ -156,14 +157,14 @@ async fn events_that_are_nobodys_are_named_and_the_function_lives() {
     ] {
         let answer = api.invoke(&event).await;
         assert!(
-            is_error(&answer, "Skydock.UnknownEvent", words),
+            is_error(&answer, Failed::UNKNOWN_EVENT, words),
             "{event}: {}",
             answer.json()
         );
         assert!(!answer.json().to_string().contains("secret"), "{event}");
     }
     let garbage = api.invoke_with(&[], b"\xff\x00{".to_vec()).await;
-    assert!(is_error(&garbage, "Skydock.UnknownEvent", "no JSON object"));
+    assert!(is_error(&garbage, Failed::UNKNOWN_EVENT, "no JSON object"));
     for warm in [
         json!({}),
         Value::Null,
@@ -265,7 +266,7 @@ async fn a_target_of_agentcore_gateway_takes_arguments_and_returns_a_value() {
     ));
     assert!(is_error(
         &call("echo", json!([])).await,
-        "Skydock.UnknownEvent",
+        Failed::UNKNOWN_EVENT,
         "arguments"
     ));
 }
@@ -395,4 +396,54 @@ async fn nobody_can_subscribe_and_hold_an_environment() {
             "{response:?} {body}"
         );
     }
+}
+
+/// Says what it was asked, when that is a word.
+#[derive(Debug)]
+struct Echo;
+
+impl Function for Echo {
+    async fn answer(&self, event: Value, _invocation: &Invocation) -> Result<Value, Failed> {
+        match event.get("word") {
+            Some(word) => Ok(word.clone()),
+            None => Err(Failed {
+                kind: Failed::UNKNOWN_EVENT,
+                message: "it is no word".to_owned(),
+            }),
+        }
+    }
+}
+
+#[tokio::test]
+async fn beside_a_site_a_function_answers_what_is_no_request_and_only_that() {
+    let api = RuntimeApi::start().await;
+    let router = Router::new().route("/mcp", post(|| async { "a page" }));
+    let site = Site::new(router)
+        .with_function(Echo)
+        .with(lambda(&api, LambdaResponse::Buffered));
+    tokio::spawn(site.run());
+    assert_eq!(api.invoke(&json!({"word": "hello"})).await.json(), json!("hello"));
+    // what keeps it warm is no error, whatever the function thinks of it
+    for warmer in [json!({}), json!(null), json!("ping"), json!({"warmer": true})] {
+        let answer = api.invoke(&warmer).await;
+        assert_eq!(
+            (answer.how.as_str(), answer.json()),
+            ("response", json!(null)),
+            "{warmer}"
+        );
+    }
+    for other in [json!({"Records": []}), json!("hello")] {
+        let answer = api.invoke(&other).await;
+        assert!(
+            is_error(&answer, Failed::UNKNOWN_EVENT, "it is no word"),
+            "{other}"
+        );
+    }
+    // a caller of the door cannot reach it, even with a request that cannot be read
+    let mut request = event("function-url", MODERN, &json!({"word": "hello"}));
+    request["word"] = json!("hello");
+    assert_eq!(api.invoke(&request).await.json()["body"], "a page");
+    request["rawPath"] = json!(7);
+    let answer = api.invoke(&request).await;
+    assert!(is_error(&answer, Failed::UNKNOWN_EVENT, "looks like one of"));
 }

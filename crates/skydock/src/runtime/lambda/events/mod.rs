@@ -87,28 +87,41 @@ pub(super) struct Unknown(String);
 /// The top of an event: its keys, and what is behind them unread.
 type Keys<'a> = BTreeMap<String, &'a RawValue>;
 
-/// Reads an event: a request for the service, or nothing, when all it does is keep the environment warm.
+/// What an event is.
+#[derive(Debug)]
+pub(super) enum Came {
+    /// A request for the service.
+    Request(Box<Arrived>),
+    /// Nothing: all it does is keep the environment warm.
+    Warming,
+    /// Nothing that a door sends.
+    Other(Unknown),
+}
+
+/// Reads an event.
 ///
 /// # Errors
-/// When it is none of those that this program answers; the error names what came, and no value of it.
-pub(super) fn read(invocation: &Invocation, event: &Bytes) -> Result<Option<Arrived>, Unknown> {
+/// When it looks like one of a door and cannot be read; the error names what came, and no value of it.
+pub(super) fn read(invocation: &Invocation, event: &Bytes) -> Result<Came, Unknown> {
+    let request = |arrived| Came::Request(Box::new(arrived));
     // its arguments may have any keys at all, so it goes first; nobody but the caller of Invoke sets a client context
     if let Some(tool) = invocation.custom(contract::AGENTCORE_TOOL) {
-        return agentcore::read(tool, event).map(Some);
+        return agentcore::read(tool, event).map(request);
     }
     let trimmed = event.trim_ascii();
     if invoke::is_batch(trimmed) {
-        return Ok(Some(invoke::read(event)));
+        return Ok(request(invoke::read(event)));
     }
     if matches!(trimmed, b"" | b"null" | b"\"ping\"") {
-        return Ok(None);
+        return Ok(Came::Warming);
     }
-    let mut keys: Keys<'_> = serde_json::from_slice(event)
-        .map_err(|_other| Unknown("an event that is no JSON object".to_owned()))?;
+    let Ok(mut keys) = serde_json::from_slice::<Keys<'_>>(event) else {
+        return Ok(Came::Other(Unknown("an event that is no JSON object".to_owned())));
+    };
     // some emulators write all keys of all doors
     keys.retain(|_key, value| value.get() != "null");
     if keys.contains_key("jsonrpc") {
-        return Ok(Some(invoke::read(event)));
+        return Ok(request(invoke::read(event)));
     }
     let context: Context = parse(&keys, "requestContext").unwrap_or_default();
     if let Some(mut arrived) = http(&keys, &context, event)? {
@@ -118,12 +131,12 @@ pub(super) fn read(invocation: &Invocation, event: &Bytes) -> Result<Option<Arri
         if let Some(principal) = principal {
             arrived.request.extensions_mut().insert(principal);
         }
-        return Ok(Some(arrived));
+        return Ok(request(arrived));
     }
     if is_warming(&keys) {
-        return Ok(None);
+        return Ok(Came::Warming);
     }
-    Err(Unknown(describe(&keys)))
+    Ok(Came::Other(Unknown(describe(&keys))))
 }
 
 /// What tells the doors apart.
