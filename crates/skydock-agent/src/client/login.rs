@@ -6,7 +6,7 @@ use reqwest::Url;
 use rmcp::{
     ServiceError,
     transport::{
-        AuthClient, AuthorizationManager,
+        AuthorizationManager,
         auth::{
             AuthError, AuthorizationCallback, AuthorizationMetadata, AuthorizationRequest,
             AuthorizationSession, ClientCredentialsConfig, WWWAuthenticateParams,
@@ -17,6 +17,7 @@ use rmcp::{
 
 use super::{
     error::{Error, chain},
+    gate::Gate,
     http::Client,
     user::Browser,
 };
@@ -73,34 +74,37 @@ pub(super) struct Login {
     endpoint: Url,
     registration: Registration,
     browser: Arc<dyn Browser>,
-    http: AuthClient<Client>,
+    http: Gate,
 }
 
 impl Login {
-    pub(super) async fn new(
+    pub(super) fn new(
         endpoint: Url,
         http: Client,
         registration: Registration,
         browser: Arc<dyn Browser>,
-    ) -> Result<Self, Error> {
-        let manager = manager(&endpoint).await?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             endpoint,
             registration,
             browser,
-            http: AuthClient::new(http, manager),
-        })
+            http: Gate::new(http),
+        }
     }
 
     /// The HTTP client that sends the token.
-    pub(super) fn http(&self) -> AuthClient<Client> {
+    pub(super) fn http(&self) -> Gate {
         self.http.clone()
     }
 
     /// Does what the challenge asks for: a first login, a login elsewhere, or more scopes.
     pub(super) async fn answer(&self, challenge: &Challenge) -> Result<(), Error> {
         let params = WWWAuthenticateParams::parse(&challenge.0, &self.endpoint);
-        let mut slot = self.http.auth_manager.lock().await;
+        let login = match self.http.login() {
+            Some(login) => login,
+            None => self.http.log_in_with(manager(&self.endpoint).await?),
+        };
+        let mut slot = login.auth_manager.lock().await;
         let known = slot.get_credentials().await.is_ok();
         match params
             .scope

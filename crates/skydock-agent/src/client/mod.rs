@@ -2,6 +2,7 @@
 
 mod era;
 mod error;
+mod gate;
 mod handler;
 mod http;
 mod local;
@@ -169,8 +170,7 @@ impl Client {
             http,
             setup.registration.clone(),
             Arc::clone(browser),
-        )
-        .await?;
+        );
         let mut logins = 0;
         loop {
             let transport = StreamableHttpClientTransport::with_client(login.http(), config.clone());

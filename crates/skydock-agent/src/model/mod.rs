@@ -8,7 +8,7 @@ mod overflow;
 mod schema;
 pub mod scripted;
 
-use std::{fmt::Debug, time::Duration};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::{StreamExt as _, stream::BoxStream};
@@ -26,7 +26,7 @@ pub struct Spec {
     /// What it does.
     pub description: String,
     /// The JSON schema of its arguments.
-    pub schema: Map<String, Value>,
+    pub schema: Arc<Map<String, Value>>,
 }
 
 /// What a model is asked.

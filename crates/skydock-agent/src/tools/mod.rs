@@ -222,7 +222,7 @@ impl Shelf {
         let spec = |(name, entry): (&String, &Arc<Entitled>)| Spec {
             name: name.clone(),
             description: entry.tool.description.as_deref().unwrap_or_default().to_owned(),
-            schema: (*entry.tool.input_schema).clone(),
+            schema: Arc::clone(&entry.tool.input_schema),
         };
         shelf.specs = shelf.tools.iter().map(spec).collect();
         Ok(shelf)

@@ -1,7 +1,7 @@
 //! A server of a conversation: its connection, which is made again when it breaks.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -13,6 +13,8 @@ use tokio::time::Instant;
 use super::desk::{Desk, Window};
 use crate::client::{Browser, Client, Error, Setup, Target, tell};
 
+/// How many different offers are looked through for one that is alike.
+const OFFERS: usize = 64;
 /// How long after a failed attempt the next one is made.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -36,10 +38,31 @@ impl Upstream {
 }
 
 /// What a server has, and how it wants to be used.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Offer {
     pub(super) tools: Vec<Tool>,
     pub(super) instructions: Option<String>,
+}
+
+impl Offer {
+    /// The same offer as another conversation's, when that is alike: most conversations have the same servers, and schemas
+    /// are the largest part of what is kept of one.
+    fn shared(self) -> Arc<Self> {
+        static KNOWN: Mutex<Vec<Weak<Offer>>> = Mutex::new(Vec::new());
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|offer| offer.strong_count() > 0);
+        let alike = known
+            .iter()
+            .filter_map(Weak::upgrade)
+            .find(|offer| **offer == self);
+        alike.unwrap_or_else(|| {
+            let offer = Arc::new(self);
+            if known.len() < OFFERS {
+                known.push(Arc::downgrade(&offer));
+            }
+            offer
+        })
+    }
 }
 
 /// A server, connected or not. Clones share it.
@@ -134,7 +157,7 @@ impl Server {
         };
         match tools {
             Ok(tools) => {
-                let offer = Arc::new(Offer { tools, instructions });
+                let offer = Offer { tools, instructions }.shared();
                 self.state().offer = Some(Arc::clone(&offer));
                 Ok(offer)
             }

@@ -1,6 +1,6 @@
 //! What Bedrock is asked.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use aws_sdk_bedrockruntime::{
     error::BuildError,
@@ -14,7 +14,7 @@ use aws_sdk_bedrockruntime::{
 };
 use aws_smithy_types::{Document, Number};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     super::{Request, Spec, history, schema},
@@ -97,7 +97,7 @@ fn tools(specs: &[Spec], calls: bool, caches: bool) -> Result<Option<ToolConfigu
         tools.push(tool(&Spec {
             name: "no-tool".to_owned(),
             description: "Does nothing. There are no tools now; do not call it.".to_owned(),
-            schema: Map::new(),
+            schema: Arc::default(),
         })?);
     }
     if caches {

@@ -41,7 +41,7 @@ impl<'a> Body<'a> {
         }
         let tools = request.tools.iter().map(|spec| {
             // a tool without arguments may leave both out by MCP's rules, and may not by OpenAI's
-            let mut parameters = spec.schema.clone();
+            let mut parameters = (*spec.schema).clone();
             parameters.entry("type").or_insert_with(|| "object".into());
             parameters.entry("properties").or_insert_with(|| json!({}));
             let parameters = schema::sorted(&parameters);

@@ -230,14 +230,14 @@ fn spec() -> Spec {
     Spec {
         name: "look".to_owned(),
         description: String::new(),
-        schema: schema.as_object().unwrap().clone(),
+        schema: schema.as_object().unwrap().clone().into(),
     }
 }
 
 #[tokio::test]
 async fn the_same_request_is_the_same_bytes() {
     let provider = Provider::start((0..20).map(|_| text("ok"))).await;
-    let input = spec().schema;
+    let input = (*spec().schema).clone();
     let messages = [
         Message::user("Look."),
         Message {

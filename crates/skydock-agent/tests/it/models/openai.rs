@@ -165,7 +165,7 @@ async fn what_is_said_goes_out_in_order() {
     let tools = [Spec {
         name: "look".to_owned(),
         description: "Looks".to_owned(),
-        schema: schema.as_object().unwrap().clone(),
+        schema: schema.as_object().unwrap().clone().into(),
     }];
     let mut question = Message::user("What now?");
     question.blocks.push(Block::Passage(Passage {
