@@ -224,9 +224,9 @@ impl Assistant {
     }
 
     /// What the end of a turn is for its task.
-    async fn end(&self, key: &Key, job: &Job, outcome: Outcome, detail: Option<String>) -> End {
+    async fn end(&self, key: &Key, job: &Job, outcome: Outcome, detail: Option<String>) -> Result<End, Lost> {
         let detail = detail.unwrap_or_default();
-        match outcome {
+        Ok(match outcome {
             Outcome::Answered => End::done(),
             Outcome::Waiting => match self.agent.view(key).await {
                 Ok(view) => End::InputRequired(question(&view.conversation)),
@@ -236,8 +236,17 @@ impl Assistant {
             Outcome::Budget => End::failed(format!("A budget is used up: {detail}")),
             Outcome::Filtered => End::Rejected(said(detail)),
             Outcome::Stopped => End::failed("The turn was stopped."),
-            Outcome::Failed => End::failed(detail),
-        }
+            Outcome::Failed => match self.agent.view(key).await {
+                // it was broken off, and the conversation says so: another worker resumes it
+                Ok(View { conversation, .. })
+                    if conversation.ending.is_none() && conversation.mark == Some(mark(job)) =>
+                {
+                    return Err(Lost);
+                }
+                Err(_) => return Err(Lost),
+                Ok(_) => End::failed(detail),
+            },
+        })
     }
 }
 
@@ -247,7 +256,7 @@ impl Executor for Assistant {
         let key = Key::new(job.caller.as_str(), job.task.context_id.as_str());
         match self.begin(&key, &job, sink).await {
             Ok(Ok(events)) => match Self::follow(events, sink).await? {
-                Some(ended) => Ok(self.end(&key, &job, ended.outcome, ended.detail).await),
+                Some(ended) => self.end(&key, &job, ended.outcome, ended.detail).await,
                 // the conversation knows
                 None => Ok(later(&job)),
             },
@@ -256,7 +265,7 @@ impl Executor for Assistant {
                 if ending.outcome == Outcome::Waiting {
                     return Ok(End::InputRequired(question(&conversation)));
                 }
-                Ok(self.end(&key, &job, ending.outcome, ending.detail).await)
+                self.end(&key, &job, ending.outcome, ending.detail).await
             }
             Ok(Err(Plan::End(end))) => Ok(end),
             Ok(Err(Plan::Turn(_))) => Ok(End::failed("the agent failed; its log has more")),

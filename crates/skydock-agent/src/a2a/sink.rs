@@ -186,8 +186,9 @@ impl Sink {
                         }
                         // somebody else has changed something beside the work
                         Ok(Some(other)) if is_ours(&other, holder) => {
+                            // what was written may still arrive as long as nothing stands in its place
+                            unsure &= other.version < next.version;
                             *held = other;
-                            unsure = false;
                             continue;
                         }
                         Ok(other) => {

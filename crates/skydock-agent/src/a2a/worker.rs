@@ -244,19 +244,18 @@ impl Service {
         }
     }
 
-    /// Begins a task that has to wait for another one, which may need the place that this one had. When too many wait,
-    /// or there is no place then, the sweep finds it.
+    /// Begins a task that has to wait for another one, which may need the place that this one had, as soon as there is a
+    /// place again. When too many wait, the sweep finds it.
     async fn begin_later(&self, id: String, pause: Duration) {
         let Inner {
             later, places, stop, ..
         } = &*self.0;
         let Ok(_waits) = later.try_acquire() else { return };
-        if stop
-            .run_until_cancelled(tokio::time::sleep(pause))
-            .await
-            .is_some()
-            && let Ok(place) = Arc::clone(places).try_acquire_owned()
-        {
+        let place = async {
+            tokio::time::sleep(pause).await;
+            Arc::clone(places).acquire_owned().await
+        };
+        if let Some(Ok(place)) = stop.run_until_cancelled(place).await {
             self.begin(id, place);
         }
     }

@@ -21,6 +21,8 @@ use crate::a2a::{
 const COURIERS: usize = 64;
 /// How many mailboxes are looked at beyond those, to find one whose webhooks have room.
 const BEYOND: usize = 4_096;
+/// How soon a webhook is looked at again that had no room.
+const CROWDED: Duration = Duration::from_secs(1);
 /// How many events are read at once.
 const AT_ONCE: usize = 32;
 /// How many events that were given up a mailbox remembers.
@@ -83,8 +85,8 @@ enum Emptied {
     Done,
     /// It has nothing, or somebody else is at it.
     Nothing,
-    /// Nothing of it has room, here as elsewhere.
-    Crowded(Place),
+    /// None of these has room.
+    Crowded(Vec<Place>),
 }
 
 /// How a delivery ended.
@@ -98,7 +100,7 @@ impl Push {
     pub(in crate::a2a) async fn deliver(&self, service: &Service) {
         let mut couriers = JoinSet::new();
         let mut away = HashSet::new();
-        let mut crowded = HashMap::<String, Place>::new();
+        let mut crowded = HashMap::<String, Vec<Place>>::new();
         loop {
             // those that are away or have no room are found again
             let most = COURIERS
@@ -110,9 +112,8 @@ impl Push {
                 tracing::warn!(cause, "mailboxes cannot be looked for");
                 Vec::new()
             });
-            let is_free = |task: &String| {
-                !away.contains(task) && crowded.get(task).is_none_or(|place| self.crowds.has_room(place))
-            };
+            let has_room = |places: &Vec<Place>| places.iter().any(|place| self.crowds.has_room(place));
+            let is_free = |task: &String| !away.contains(task) && crowded.get(task).is_none_or(has_room);
             let room = COURIERS.saturating_sub(couriers.len());
             let free: Vec<_> = found
                 .iter()
@@ -138,7 +139,7 @@ impl Push {
                     Ok((task, emptied)) => {
                         away.remove(&task);
                         match emptied {
-                            Emptied::Crowded(place) => drop(crowded.insert(task, place)),
+                            Emptied::Crowded(places) => drop(crowded.insert(task, places)),
                             Emptied::Done | Emptied::Nothing => drop(crowded.remove(&task)),
                         }
                     }
@@ -188,15 +189,13 @@ impl Push {
         let news = mailbox.news;
         let is_due = |post: &Post| post.settled < news && post.due <= now;
         let due: Vec<_> = mailbox.posts.iter().filter(|post| is_due(post)).collect();
-        let places = due
+        let places: Vec<_> = due
             .iter()
-            .map(|post| Place::of(&mailbox.caller, &post.config.url));
-        let places: Vec<_> = places.collect();
-        if manner == Manner::Brisk
-            && let Some(first) = places.first()
-            && !places.iter().any(|place| self.crowds.has_room(place))
-        {
-            return Ok(Emptied::Crowded(first.clone()));
+            .map(|post| Place::of(&mailbox.caller, &post.config.url))
+            .collect();
+        let entered: Vec<_> = places.iter().map(|place| self.crowds.enter(place)).collect();
+        if manner == Manner::Brisk && !places.is_empty() && entered.iter().all(Option::is_none) {
+            return Ok(Emptied::Crowded(places));
         }
         // as long as no request is begun that could end later than that
         mailbox.claimed = after(now, self.pace.timeout * 2);
@@ -204,16 +203,21 @@ impl Push {
         let until = Instant::now() + self.pace.timeout;
         service.tasks.put_mailbox(&mailbox).await?;
         let due = mailbox.posts.iter_mut().filter(|post| is_due(post));
-        let rounds = due.zip(&places).map(|(post, place)| async move {
-            let entered = match manner {
-                Manner::Patient => self.crowds.wait(place, until).await,
-                Manner::Brisk => self.crowds.enter(place),
-            };
-            match entered {
-                Some(_entered) => self.round(service, task, post, until).await,
-                None => Ok(()),
-            }
-        });
+        let rounds = due
+            .zip(&places)
+            .zip(entered)
+            .map(|((post, place), entered)| async move {
+                let entered = match (entered, manner) {
+                    (None, Manner::Patient) => self.crowds.wait(place, until).await,
+                    (entered, _) => entered,
+                };
+                if entered.is_some() {
+                    return self.round(service, task, post, until).await;
+                }
+                // those that are due by then go first
+                post.due = after(Timestamp::now(), CROWDED.mul_f64(rand::random_range(0.5..1.0)));
+                Ok(())
+            });
         for done in join_all(rounds).await {
             done?;
         }

@@ -13,7 +13,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use ::a2a::StreamResponse;
+use ::a2a::{StreamResponse, TaskState};
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
@@ -38,6 +38,10 @@ const PATIENCE: Patience = Patience {
 };
 /// The most bytes of a record: an item has at most 400 KB, its names and numbers included.
 const LONGEST: usize = 390_000;
+/// How much less a record may have that waits for its first worker, who writes his name into it.
+const BEFORE: usize = 4_000;
+/// How much more a record may have that nobody works on any more: it has to say so.
+const AFTER: usize = 8_000;
 /// How many records of a page are read at once.
 const AT_ONCE: usize = 10;
 
@@ -81,11 +85,16 @@ impl DynamoDb {
     /// Puts the record, where the version before it is.
     fn record(&self, record: &Record) -> Result<TransactWriteItem, Failure> {
         let body = record.body()?;
-        if body.len() > LONGEST {
+        let most = match record.task.status.state {
+            TaskState::Submitted => LONGEST - BEFORE,
+            _ if record.is_open() => LONGEST,
+            _ => LONGEST + AFTER,
+        };
+        if body.len() > most {
             return Err(Failure::TooLong {
                 id: record.task.id.clone(),
                 length: body.len(),
-                most: LONGEST,
+                most,
             });
         }
         let mut item = item(&record.task.id, "task");
