@@ -197,90 +197,85 @@ async fn webhook() -> (String, mpsc::UnboundedReceiver<Value>) {
     (origin, told)
 }
 
-/// The function that answers is frozen when it has, and what it was asked for is done by an invocation of its own, which
-/// tells the webhook.
-#[tokio::test(flavor = "multi_thread")]
-async fn in_lambda_tasks_are_done_by_invocations_of_its_own() {
-    let scratch = Scratch::new("tasks-lambda").unwrap();
-    let file = |name: &str| scratch.path().join(name).display().to_string();
+/// How a function in Lambda is told what to be, with a key and a script in this folder.
+fn flags(folder: &Path, keys: &str, trusted: &str) -> Vec<String> {
+    let file = |name: &str| folder.join(name).display().to_string();
     std::fs::write(file("script.toml"), SCRIPT).unwrap();
-    let skydock = tools::built("skydock").unwrap();
     std::fs::write(file("push.pem"), FileKey::generate().unwrap().pem().unwrap()).unwrap();
-    let (keys, token) = issued(scratch.path(), AUDIENCE).await;
-    let (dynamodb, _) = a2a::local().await;
-    dynamodb.create_table("conversations").await.unwrap();
-    let (origin, mut told) = webhook().await;
     let (model, push, tasks) = (
         format!("scripted:{}", file("script.toml")),
         file("push.pem"),
         format!("dynamodb://{}", a2a::TABLE),
     );
-    let arguments = [
-        "agent",
-        "serve",
-        "--model",
-        &model,
-        "--store",
-        "dynamodb://conversations",
-        "--a2a",
-        "https://agent.example.com",
-        "--a2a-tasks",
-        &tasks,
-        "--a2a-push-key",
-        &push,
-        "--a2a-push-trust",
-        &origin,
-        "--auth-issuer",
-        "issuer",
-        "--auth-audience",
-        AUDIENCE,
-        "--auth-keys",
-        &keys,
+    let pairs = [
+        ["agent", "serve"],
+        ["--model", &model],
+        ["--store", "dynamodb://conversations"],
+        ["--a2a", "https://agent.example.com"],
+        ["--a2a-tasks", &tasks],
+        ["--a2a-push-key", &push],
+        ["--a2a-push-trust", trusted],
+        ["--auth-issuer", "issuer"],
+        ["--auth-audience", AUDIENCE],
+        ["--auth-keys", keys],
     ];
-    let url = dynamodb.url();
-    let aws = [
-        ("AWS_ENDPOINT_URL_DYNAMODB", url.as_str()),
+    pairs.as_flattened().iter().map(|&flag| flag.to_owned()).collect()
+}
+
+/// A function behind an HTTP API, and the same one behind `Invoke`, which it invokes.
+async fn deployed(dynamodb: &str, arguments: &[String]) -> [Emulator; 2] {
+    let skydock = tools::built("skydock").unwrap();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let mut aws = vec![
+        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb),
         ("AWS_REGION", "eu-central-1"),
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
     ];
-    let worker = Emulator::start_with(&aws, "invoke", &["--timeout", "60"], &skydock, &arguments)
-        .await
-        .unwrap();
+    let worker = Emulator::start_with(&aws, "invoke", &["--timeout", "60"], &skydock, &arguments);
+    let worker = worker.await.unwrap();
     let invoked = worker.at("");
-    let mut aws = aws.to_vec();
     aws.push(("AWS_ENDPOINT_URL_LAMBDA", &invoked));
-    let front = Emulator::start_with(&aws, "apigw-v2", &[], &skydock, &arguments)
+    let front = Emulator::start_with(&aws, "apigw-v2", &[], &skydock, &arguments);
+    [front.await.unwrap(), worker]
+}
+
+/// The function that answers is frozen when it has, and what it was asked for is done by an invocation of its own, which
+/// tells the webhook.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_lambda_tasks_are_done_by_invocations_of_its_own() {
+    let scratch = Scratch::new("tasks-lambda").unwrap();
+    let (keys, token) = issued(scratch.path(), AUDIENCE).await;
+    let (dynamodb, _) = a2a::local().await;
+    dynamodb.create_table("conversations").await.unwrap();
+    let (origin, mut told) = webhook().await;
+    let [front, worker] = deployed(&dynamodb.url(), &flags(scratch.path(), &keys, &origin)).await;
+    let card = reqwest::get(front.at("/.well-known/agent-card.json"))
         .await
         .unwrap();
-    let card: Value = reqwest::get(front.at("/.well-known/agent-card.json"))
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let card: Value = card.json().await.unwrap();
     assert_eq!(card["capabilities"]["pushNotifications"], true, "{card}");
     let caller = Caller::new(&front.at("/"), &token);
     let task = caller.send(says("talk"), Some(&format!("{origin}/hook"))).await;
     assert_eq!(task["status"]["state"], "TASK_STATE_SUBMITTED", "{task}");
-    let done = caller.becomes(&task, "TASK_STATE_COMPLETED").await;
-    let talked = words(&done);
+    let talked = words(&caller.becomes(&task, "TASK_STATE_COMPLETED").await);
     assert!(
         talked.starts_with("one two") && talked.ends_with("the end"),
         "{talked}"
     );
     let last = async {
-        loop {
-            let event = told.recv().await.unwrap();
-            if event["statusUpdate"]["status"]["state"] == "TASK_STATE_COMPLETED" {
-                return;
-            }
-        }
+        while told.recv().await.unwrap()["statusUpdate"]["status"]["state"] != "TASK_STATE_COMPLETED" {}
     };
     tokio::time::timeout(PATIENCE, last).await.unwrap();
     // who waits for it gets it, too
     let params = json!({"message": says("talk")});
     let waited = caller.call("SendMessage", params).await["task"].clone();
     assert_eq!(waited["status"]["state"], "TASK_STATE_COMPLETED", "{waited}");
+    // what a schedule sends finds that nothing is left to do
+    let invoke = worker.at("/2015-03-31/functions/skydock/invocations");
+    let scheduled = json!({"source": "aws.events", "detail-type": "Scheduled Event"});
+    let swept = Client::new().post(invoke).json(&scheduled).send().await.unwrap();
+    let swept: Value = swept.json().await.unwrap();
+    assert_eq!(swept, json!({"sent": 0, "told": 0}));
     dynamodb.stop().await.unwrap();
 }

@@ -3,10 +3,10 @@
 use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Result;
-use axum::Router;
-use skydock::{Error, Faults, Site};
+use skydock::{Config, Error, Faults, Site};
 use skydock_agent::{
-    a2a,
+    Agent,
+    a2a::{self, Service},
     web::{self, Face, SignIn},
 };
 use tokio_util::sync::CancellationToken;
@@ -49,65 +49,78 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode> {
     let mut faults = Vec::new();
     let agent = args.agent.build(&mut faults).await;
     Usage::check(faults)?;
-    let Some(mut agent) = agent else {
+    let Some(agent) = agent else {
         return Err(Usage::new("the agent could not be built").into());
     };
-    let in_lambda = args.host.lambda_runtime_api.is_some() && args.host.listen.is_none();
-    if in_lambda {
-        // an answer to a question would be another invocation, in another environment
-        agent = agent.without_questions();
-    }
-    let usual = Face::default();
-    let face = Face {
-        title: args.title.clone().unwrap_or(usual.title),
-        greeting: args.greeting.clone().unwrap_or(usual.greeting),
-        suggestions: args.suggestions.clone(),
-    };
-    let served = Site::serve(&args.host, async |config| {
-        let sign_in = match config.listen {
-            // behind a name there may be a proxy, and everybody behind that
-            Some(address) if address.ip().is_loopback() && config.hosts.is_empty() => {
-                // where it is stands in the log, when it is known that it is there
-                screen::note(&format!("The web chat is for {}.", args.user));
-                SignIn::Fixed(args.user.clone())
-            }
-            _ => SignIn::Platform,
-        };
-        let wrong = |fault| Error::from(Faults::one("and then", "", fault));
-        if in_lambda {
-            args.a2a.check_for_lambda().map_err(wrong)?;
-        }
-        let others = args.a2a.service(agent.clone(), &face.title, config.listen).await;
-        let others = others.map_err(wrong)?;
-        let stop = CancellationToken::new();
-        let turns = agent.turns();
-        let mut published = Router::new();
-        let mut router = web::router(agent, face, sign_in.clone(), stop.clone());
-        let mut errands = None;
-        if let Some(service) = others {
-            let mut service = service.with_user(&args.user);
-            if in_lambda {
-                service = service.with_dispatch(Arc::new(Itself::find().await.map_err(wrong)?));
-                errands = Some(Errands(service.clone()));
-            } else {
-                let (service, stop) = (service.clone(), stop.clone());
-                tokio::spawn(async move { service.work(stop).await });
-            }
-            router = router.merge(web::for_agents(service.clone(), &sign_in));
-            published = a2a::published(&service);
-        }
-        let site = Site::new(router)
-            .with_stop(stop)
-            .with_work(turns)
-            .with_published(published);
-        Ok(match errands {
-            Some(errands) => site.with_function(errands),
-            None => site,
-        })
-    });
-    match served.await {
+    match Site::serve(&args.host, async |config| args.site(agent, config).await).await {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) if error.exit_code() == 2 => Err(Usage::new(error.report()).into()),
         Err(error) => Err(error.into()),
+    }
+}
+
+impl Args {
+    fn in_lambda(&self) -> bool {
+        self.host.lambda_runtime_api.is_some() && self.host.listen.is_none()
+    }
+
+    fn face(&self) -> Face {
+        let usual = Face::default();
+        Face {
+            title: self.title.clone().unwrap_or(usual.title),
+            greeting: self.greeting.clone().unwrap_or(usual.greeting),
+            suggestions: self.suggestions.clone(),
+        }
+    }
+
+    /// How users are known where the configuration says that the agent is.
+    fn sign_in(&self, config: &Config) -> SignIn {
+        match config.listen {
+            // behind a name there may be a proxy, and everybody behind that
+            Some(address) if address.ip().is_loopback() && config.hosts.is_empty() => {
+                // where it is stands in the log, when it is known that it is there
+                screen::note(&format!("The web chat is for {}.", self.user));
+                SignIn::Fixed(self.user.clone())
+            }
+            _ => SignIn::Platform,
+        }
+    }
+
+    /// The page, the API, and what answers other agents.
+    async fn site(&self, mut agent: Agent, config: &Config) -> Result<Site, Error> {
+        if self.in_lambda() {
+            // an answer to a question would be another invocation, in another environment
+            agent = agent.without_questions();
+        }
+        let (face, sign_in, stop) = (self.face(), self.sign_in(config), CancellationToken::new());
+        let others = self.others(agent.clone(), &face.title, config).await;
+        let others = others.map_err(|fault| Error::from(Faults::one("and then", "", fault)))?;
+        let turns = agent.turns();
+        let router = web::router(agent, face, sign_in.clone(), stop.clone());
+        let site = |router| Site::new(router).with_stop(stop.clone()).with_work(turns);
+        let Some(service) = others else {
+            return Ok(site(router));
+        };
+        let router = router.merge(web::for_agents(service.clone(), &sign_in));
+        let site = site(router).with_published(a2a::published(&service));
+        if self.in_lambda() {
+            return Ok(site.with_function(Errands(service)));
+        }
+        tokio::spawn(async move { service.work(stop).await });
+        Ok(site)
+    }
+
+    /// What answers other agents, when they may ask. In Lambda it has their tasks done by further invocations.
+    async fn others(&self, agent: Agent, name: &str, config: &Config) -> Result<Option<Service>, String> {
+        if self.in_lambda() {
+            self.a2a.check_for_lambda()?;
+        }
+        let service = self.a2a.service(agent, name, config.listen).await?;
+        let Some(service) = service else { return Ok(None) };
+        let service = service.with_user(&self.user);
+        if !self.in_lambda() {
+            return Ok(Some(service));
+        }
+        Ok(Some(service.with_dispatch(Arc::new(Itself::find().await?))))
     }
 }

@@ -305,9 +305,8 @@ async fn a_task_that_nobody_holds_is_found([one, two]: &Stores) {
     );
 }
 
-async fn a_mailbox_is_told_and_forgets_no_news([one, two]: &Stores) {
-    let mut record = record("mail", "ada", TaskState::InputRequired);
-    record.mail = true;
+/// The mailbox of the task `mail`.
+fn mailbox() -> Mailbox {
     let config = TaskPushNotificationConfig {
         url: "https://example.com/hook".to_owned(),
         id: Some("c".to_owned()),
@@ -316,7 +315,7 @@ async fn a_mailbox_is_told_and_forgets_no_news([one, two]: &Stores) {
         authentication: None,
         tenant: None,
     };
-    let mailbox = Mailbox {
+    Mailbox {
         task: "mail".to_owned(),
         caller: "ada".to_owned(),
         posts: vec![Post {
@@ -331,7 +330,13 @@ async fn a_mailbox_is_told_and_forgets_no_news([one, two]: &Stores) {
         due: None,
         claimed: Timestamp::UNIX_EPOCH,
         expires: Timestamp::MAX,
-    };
+    }
+}
+
+async fn a_mailbox_is_told_and_forgets_no_news([one, two]: &Stores) {
+    let mut record = record("mail", "ada", TaskState::InputRequired);
+    record.mail = true;
+    let mailbox = mailbox();
     assert!(one.mailbox("mail").await.unwrap().is_none());
     one.put_mailbox(&mailbox).await.unwrap();
     assert!(is_conflict(&two.put_mailbox(&mailbox).await));
