@@ -16,10 +16,13 @@ use skydock_agent::identity::{FileKey, Identity, Keys};
 use tokio::process::Command;
 
 /// How long something may take that is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where the agents are that ask for a token.
+pub(crate) const AUDIENCE: &str = "https://agent.example.com/";
 
 /// The script of the conversations that are killed.
-const SCRIPT: &str = r#"
+pub(crate) const SCRIPT: &str = r#"
 name = "slow"
 pace_ms = 40
 [[scenes]]
@@ -247,7 +250,6 @@ pub(crate) async fn issued(folder: &Path, audience: &str) -> (String, String) {
 /// The agent as a Lambda function behind a function URL that streams, for callers who bring a token.
 #[tokio::test(flavor = "multi_thread")]
 async fn in_lambda_a_turn_streams_to_whoever_has_a_token() {
-    const AUDIENCE: &str = "https://agent.example.com/";
     let scratch = Scratch::new("agent-lambda").unwrap();
     let file = |name: &str| scratch.path().join(name).display().to_string();
     std::fs::write(file("script.toml"), SCRIPT).unwrap();

@@ -22,30 +22,11 @@ use tokio::{net::TcpListener, sync::mpsc};
 
 use crate::{
     a2a,
-    agent::{events, issued},
+    agent::{AUDIENCE, PATIENCE, SCRIPT, events, issued},
 };
-
-/// How long something may take that is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
-const AUDIENCE: &str = "https://agent.example.com/";
 
 /// The messages that were sent; each has an id of its own.
 static SENT: AtomicUsize = AtomicUsize::new(0);
-
-/// The script: one answer takes a second, one calls a tool.
-const SCRIPT: &str = r#"
-name = "slow"
-pace_ms = 40
-[[scenes]]
-when = "talk"
-steps = [{ say = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty twentyone twentytwo twentythree twentyfour the end" }]
-[[scenes]]
-when = "book"
-steps = [
-    { call = [{ tool = "book-car", input = { city = "Dallas", start = "{{ next_monday }}", days = 2, class = "sedan", purpose = "business" } }] },
-    { say = "{{ results['book-car'].text }}" },
-]
-"#;
 
 /// A caller of an agent, by JSON-RPC.
 struct Caller {
@@ -151,7 +132,7 @@ async fn the_tasks_of_a_killed_agent_are_done_by_another_process() {
     let bookings = Program::serve(&binary, &flags).await.unwrap();
     let mut doomed = serve(scratch.path(), &bookings.mcp()).await;
     let caller = Caller::new(&doomed.url("/"), "");
-    let booking = caller.send(says("book"), None).await;
+    let booking = caller.send(says("book 2"), None).await;
     let asked = caller.becomes(&booking, "TASK_STATE_INPUT_REQUIRED").await;
     let mut yes = says("approve");
     yes["taskId"] = asked["id"].clone();

@@ -69,15 +69,18 @@ impl Assistant {
     }
 
     /// How to go on with the conversation.
-    async fn plan(job: &Job, view: &View, sink: &Sink) -> Result<Plan, Failure> {
-        let conversation = &view.conversation;
-        if view.standing == Standing::Running {
+    async fn plan(job: &Job, view: View, sink: &Sink) -> Result<Plan, Failure> {
+        let View {
+            mut conversation,
+            standing,
+        } = view;
+        if standing == Standing::Running {
             return Ok(Plan::End(later(job)));
         }
         match &conversation.mark {
             Some(mark) if *mark == self::mark(job) => {
-                return Ok(match &conversation.ending {
-                    Some(ending) => Plan::Over(ending.clone(), Box::new(conversation.clone())),
+                return Ok(match conversation.ending.take() {
+                    Some(ending) => Plan::Over(ending, Box::new(conversation)),
                     // a worker before died in the middle of the turn
                     None => Plan::Turn(Input::Resume),
                 });
@@ -94,7 +97,7 @@ impl Assistant {
         let asked = conversation.asked().map(|(pending, _)| pending.call.id.clone());
         let asked: Vec<_> = asked.filter(|id| shown.contains(id)).collect();
         Ok(match decisions(&job.message, &words, asked.clone()) {
-            Some(decisions) if view.standing == Standing::Waiting && continues(job) => {
+            Some(decisions) if standing == Standing::Waiting && continues(job) => {
                 decide(job, decisions, &asked)
             }
             _ => Plan::Turn(Input::Say(words)),
@@ -104,7 +107,7 @@ impl Assistant {
     /// Begins the turn, when nobody else is at the conversation.
     async fn begin(&self, key: &Key, job: &Job, sink: &Sink) -> Result<Result<Events, Plan>, Error> {
         let view = self.agent.view(key).await?;
-        let input = match Self::plan(job, &view, sink).await {
+        let input = match Self::plan(job, view, sink).await {
             Ok(Plan::Turn(input)) => input,
             Ok(over) => return Ok(Err(over)),
             Err(failure) => return Err(Error::Store(crate::store::Failure::Broken(failure.into()))),

@@ -29,6 +29,17 @@ pub(super) type Client = A2AClient<Box<dyn Transport>>;
 
 pub(super) const BINDINGS: [&str; 2] = ["JSONRPC", "HTTP+JSON"];
 
+/// What a stream tells of a task that [`Puppet`] does, as [`told`] says it.
+pub(super) const LIFE: [&str; 7] = [
+    "task Submitted",
+    "Working",
+    "Working",
+    "out",
+    "out more last",
+    "data last",
+    "Completed",
+];
+
 /// How long a test waits for what it waits for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 

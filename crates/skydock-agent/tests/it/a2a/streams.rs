@@ -5,19 +5,9 @@ use reqwest::header::CONTENT_TYPE;
 use skydock_agent::a2a::protocol::{StreamResponse, TaskState};
 
 use super::instance::{
-    BINDINGS, Puppet, all, alone, at_once, client, instance, memory, says, send, subscribes, to, told,
+    BINDINGS, LIFE, Puppet, all, alone, at_once, client, instance, memory, says, send, subscribes, to, told,
     user_message, within,
 };
-
-const LIFE: [&str; 7] = [
-    "task Submitted",
-    "Working",
-    "Working",
-    "out",
-    "out more last",
-    "data last",
-    "Completed",
-];
 
 #[tokio::test]
 async fn s3_1_2_a_stream_begins_with_the_task_and_ends_with_its_end() {
